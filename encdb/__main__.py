@@ -1,0 +1,34 @@
+"""The command ``encdb``, also as ``python -m encdb``.
+
+It answers ``--version`` by itself, because that should cost no more than starting Python; everything
+else is the command line of the trusted half.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from . import __version__, load_trusted
+from .errors import EncdbError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"]):
+        sys.stdout.write(f"encdb {__version__}\n")
+        return 0
+    try:
+        cli = load_trusted("proxy.cli.main")
+    except EncdbError as error:
+        sys.stderr.write(f"encdb: {error} [{error.code}]\n")
+        return error.exit_status
+    return int(cli.main(given) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""Codes of stores, keyrings, pins and integrity checks.
+
+Sorted by code; :mod:`encdb.codes` says what the fields mean.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .info import CodeInfo
+
+STORAGE: Final[dict[str, CodeInfo]] = {
+    "E_DISK_FULL": CodeInfo(
+        "Disk full",
+        "53100",
+        1,
+        "The disk that holds the store has no room; nothing of the transaction was written.",
+        "Free some space and repeat the command",
+    ),
+    "E_FORK": CodeInfo(
+        "Forked history",
+        "XX001",
+        4,
+        "The store serves another history than the one this client has seen.",
+        "Do not trust this store; compare with a backup",
+    ),
+    "E_FORMAT_NEWER": CodeInfo(
+        "Newer storage format",
+        "0A000",
+        1,
+        "The store was written by a newer encdb.",
+        "Upgrade encdb",
+    ),
+    "E_FORMAT_OLDER": CodeInfo(
+        "Older storage format",
+        "0A000",
+        1,
+        "The store was written by an encdb whose format is no longer read.",
+        "Export with the version that wrote it and import again",
+    ),
+    "E_INCARNATION": CodeInfo(
+        "Another incarnation",
+        "XX001",
+        4,
+        "The store was restored from a copy, or replaced.",
+        "Accept the restored store once, if you restored it yourself",
+    ),
+    "E_KEYRING_DAMAGED": CodeInfo(
+        "Damaged keyring",
+        "XX001",
+        3,
+        "The file is not a keyring, or was changed.",
+        "Restore the keyring from your backup",
+    ),
+    "E_KEYRING_EXISTS": CodeInfo(
+        "Keyring exists",
+        "58P02",
+        3,
+        "A keyring lies where a new one was to be written; it is never overwritten.",
+        "Choose another path with --keyring",
+    ),
+    "E_KEYRING_EXPOSED": CodeInfo(
+        "Keyring exposed",
+        "28000",
+        3,
+        "Other users could read or replace the keyring.",
+        "Restrict its permissions, or protect it with a passphrase",
+    ),
+    "E_KEYRING_FILE": CodeInfo(
+        "Keyring file failed",
+        "58030",
+        3,
+        "The keyring cannot be read or written.",
+        "Check the path, its permissions and the disk",
+    ),
+    "E_KEYRING_MISSING": CodeInfo(
+        "No keyring",
+        "28000",
+        3,
+        "There is no keyring where one is expected.",
+        "Pass --keyring, or import the one you exported",
+    ),
+    "E_KEYRING_NEWER": CodeInfo(
+        "Newer keyring format",
+        "0A000",
+        3,
+        "The keyring was written by a newer encdb.",
+        "Upgrade encdb",
+    ),
+    "E_KEYRING_OTHER_DATABASE": CodeInfo(
+        "Another database's keyring",
+        "28000",
+        3,
+        "The keyring belongs to another database than the store.",
+        "Pass this database's keyring with --keyring",
+    ),
+    "E_NOT_A_DATABASE": CodeInfo(
+        "Not a database",
+        "58P01",
+        1,
+        "The file is not an SQLite database, or its first page is damaged.",
+        "Check the path, or restore the file from a backup",
+    ),
+    "E_NOT_A_STORE": CodeInfo(
+        "Not an encdb store",
+        "58P01",
+        1,
+        "The file is an SQLite database, or a folder, that encdb did not make.",
+        "Use encdb import to load it, or encdb init with another path",
+    ),
+    "E_PASSPHRASE_MISSING": CodeInfo(
+        "No passphrase",
+        "28000",
+        3,
+        "The keyring is protected by a passphrase, and none was given.",
+        "Use --passphrase-file, ENCDB_PASSPHRASE or a terminal",
+    ),
+    "E_PASSPHRASE_WRONG": CodeInfo(
+        "Wrong passphrase",
+        "28P01",
+        3,
+        "The passphrase does not open the keyring.",
+        "Try again with the passphrase that was set",
+    ),
+    "E_PIN_DAMAGED": CodeInfo(
+        "Damaged pin",
+        "XX001",
+        4,
+        "The record of the last state seen was changed or cut short.",
+        "Restore it, or remove it only if you trust the store as it is now",
+    ),
+    "E_PIN_FILE": CodeInfo(
+        "Pin file failed",
+        "58030",
+        3,
+        "The record of the last state seen cannot be read or written.",
+        "Check the permissions of the folder and the disk",
+    ),
+    "E_PIN_LOCKED": CodeInfo(
+        "Pin locked",
+        "55P03",
+        3,
+        "Another process holds the record of the last state seen.",
+        "Wait for the other command to end",
+    ),
+    "E_PIN_NEWER": CodeInfo(
+        "Newer pin format",
+        "0A000",
+        3,
+        "The record of the last state seen was written by a newer encdb.",
+        "Upgrade encdb",
+    ),
+    "E_ROLLED_BACK": CodeInfo(
+        "Older state served",
+        "XX001",
+        4,
+        "The store serves an older state than this client has seen.",
+        "Do not trust this store; if you restored a backup, say so once",
+    ),
+    "E_SNAPSHOT_OPEN": CodeInfo(
+        "Snapshot open",
+        "25001",
+        1,
+        "The store was asked to write while a snapshot of the same connection was being read.",
+        "Close the snapshot first",
+    ),
+    "E_STORE_DAMAGED": CodeInfo(
+        "Damaged store",
+        "XX001",
+        4,
+        "The store's file is damaged, or was changed by another program.",
+        "Restore the store from a backup",
+    ),
+    "E_STORE_EXISTS": CodeInfo(
+        "Store exists",
+        "58P02",
+        1,
+        "There is a file where the new store was to be made; it is never overwritten.",
+        "Choose another path, or remove the file yourself",
+    ),
+    "E_STORE_IO": CodeInfo(
+        "Store input or output failed",
+        "58030",
+        1,
+        "The operating system failed to read or write the store.",
+        "Check the disk and its permissions",
+    ),
+    "E_STORE_KIND": CodeInfo(
+        "Unknown kind of store",
+        "08001",
+        2,
+        "The store's URL has a scheme that this version does not serve.",
+        "Use a plain path or sqlite:///path",
+    ),
+    "E_STORE_LOCKED": CodeInfo(
+        "Store locked",
+        "55P03",
+        1,
+        "Another program kept the store locked for longer than five seconds.",
+        "Wait for the other command to end and repeat this one",
+    ),
+    "E_STORE_MISSING": CodeInfo(
+        "No such store",
+        "58P01",
+        1,
+        "There is no file at the store's path.",
+        "Check the path, or make the store with encdb init",
+    ),
+    "E_STORE_READ_ONLY": CodeInfo(
+        "Store read only",
+        "25006",
+        1,
+        "The store's file or folder cannot be written.",
+        "Change its permissions, or copy the store elsewhere",
+    ),
+    "E_TAMPERED": CodeInfo(
+        "Integrity failure",
+        "XX001",
+        4,
+        "Something the store served was changed, moved, removed or invented.",
+        "Do not trust this store; restore it from a backup",
+    ),
+}

@@ -1,0 +1,98 @@
+"""What every store offers: the protocol that the proxy speaks, whatever database lies below.
+
+A store is one connection, used by one session and one thread at a time. It never sees anything but
+the messages of :mod:`encdb.wire`, and it is not trusted: the proxy verifies every answer.
+
+Every method raises :class:`encdb.errors.StoreUnavailable` when the store is locked, read only or
+full, and :class:`encdb.errors.TamperError` when its files are damaged.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol, overload
+
+from encdb import wire
+
+STAGE_SECONDS: Final = 3600
+"""Seconds after its last message until a stage counts as abandoned and may be swept."""
+
+TRANSACTION_BYTES: Final = 8 << 20
+"""A stage is written in transactions that end once they hold this many bytes, so that one long
+write does not keep other writers waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a store says about itself, for listings.
+
+    Attributes:
+        url: where it is, without credentials.
+        kind: the database below, such as ``SQLite 3.40.1``.
+        bytes: size of its files in bytes, with what is free inside them.
+        free: bytes inside the files that hold nothing and are used again.
+        writable: whether writing is possible at all.
+    """
+
+    url: str
+    kind: str
+    bytes: int
+    free: int
+    writable: bool
+
+
+class StoreSnapshot(Protocol):
+    """One consistent state of the whole store, as it was at the first read."""
+
+    @overload
+    def read(self, request: wire.ReadHeads) -> wire.Heads: ...
+    @overload
+    def read(self, request: wire.ReadPages | wire.ReadRows | wire.ReadPacks) -> wire.Blobs: ...
+    @overload
+    def read(self, request: wire.ReadKeys) -> wire.Keys: ...
+    @overload
+    def read(self, request: wire.ListIds) -> wire.Ids: ...
+    def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
+        """Answer one request from the snapshot."""
+        ...
+
+
+class Store(Protocol):
+    """One connection to one store."""
+
+    @property
+    def url(self) -> str:
+        """Where the store is, without credentials."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[StoreSnapshot]:
+        """A read transaction for the length of a ``with`` block. Snapshots do not nest."""
+        ...
+
+    def commit(self, request: wire.Commit) -> wire.Committed | wire.Stale | wire.Conflict:
+        """Do all of a transaction, durably and once, or nothing of it.
+
+        No snapshot of the same store may be open.
+        """
+        ...
+
+    def lease(self, request: wire.Lease) -> wire.Leased:
+        """Hand out numbers, in a transaction of its own."""
+        ...
+
+    def stage(self, request: wire.Stage) -> wire.Staged | wire.Stale:
+        """Write pages and packs that nothing uses yet."""
+        ...
+
+    def sweep(self, request: wire.Sweep) -> wire.Swept:
+        """Drop what expired stages left behind."""
+        ...
+
+    def describe(self) -> Description:
+        """Kind and size."""
+        ...
+
+    def close(self) -> None:
+        """Release the store. Closing twice is harmless."""
+        ...

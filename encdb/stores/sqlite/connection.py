@@ -1,0 +1,169 @@
+"""Opening SQLite files safely, and turning the driver's failures into encdb's errors.
+
+A file is recognised by its first 100 bytes, read as plain bytes, before SQLite touches it: opening a
+database can roll back its journal or change its files, and a database that is not ours is none of
+our business. See "Database File Format" in the SQLite documentation for the offsets.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+from encdb import wire
+from encdb.errors import (
+    DataError,
+    EncdbError,
+    FormatError,
+    InternalError,
+    OperationalError,
+    StoreUnavailable,
+    TamperError,
+    err,
+)
+
+from .schema import APPLICATION_ID
+
+BUSY_SECONDS: Final = 5.0
+_MAGIC: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = 100
+_SETTINGS: Final = (
+    "PRAGMA synchronous = FULL",  # NORMAL may lose acknowledged commits when power fails
+    "PRAGMA cache_size = -65536",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = ON",  # deleted ciphertext is overwritten; costs merges 2 % or less
+    "PRAGMA trusted_schema = OFF",  # the file may have been made by an attacker
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+def translate(error: sqlite3.Error, path: str) -> EncdbError:
+    """The error of the catalogue that a failure of the driver amounts to.
+
+    The SQL texts are encdb's own, so an unknown table or column means that somebody else changed
+    the file's schema.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    # Extended codes carry the primary one in their low byte.
+    match code & 0xFF if code is not None else None:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return err(StoreUnavailable, "E_STORE_LOCKED", f"the store {path} is locked")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return err(StoreUnavailable, "E_STORE_READ_ONLY", f"the store {path} cannot be written")
+        case sqlite3.SQLITE_FULL:
+            return err(StoreUnavailable, "E_DISK_FULL", f"there is no room to write {path}")
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_NOLFS:
+            reason = f"the store {path} cannot be read or written: {error}"
+            return err(StoreUnavailable, "E_STORE_IO", reason)
+        case sqlite3.SQLITE_NOTADB:
+            return err(StoreUnavailable, "E_NOT_A_DATABASE", f"{path} is not an SQLite database")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_SCHEMA | sqlite3.SQLITE_ERROR:
+            return err(TamperError, "E_STORE_DAMAGED", f"the store {path} is damaged: {error}")
+        case sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
+            return err(TamperError, "E_STORE_DAMAGED", f"the store {path} is damaged: {error}")
+        case sqlite3.SQLITE_INTERRUPT:
+            return err(OperationalError, "E_INTERRUPTED", "the statement was interrupted")
+        case sqlite3.SQLITE_TOOBIG:
+            return err(DataError, "E_TOO_LARGE", "a blob is larger than the store can hold")
+        case sqlite3.SQLITE_NOMEM:
+            return err(OperationalError, "E_STORE_IO", "the store ran out of memory")
+        case _:
+            return err(InternalError, "E_INTERNAL", f"the SQLite driver failed: {error}")
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise encdb's errors instead of the driver's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def recognise(path: str) -> int:
+    """The storage format of the encdb store at ``path``, from its header alone.
+
+    Raises:
+        StoreUnavailable: there is no file, it cannot be read, or it is not an encdb store.
+        FormatError: the format is not the one that this version reads.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        raise err(StoreUnavailable, "E_STORE_MISSING", f"there is no store at {path}") from None
+    except IsADirectoryError:
+        raise err(StoreUnavailable, "E_NOT_A_STORE", f"{path} is a folder") from None
+    except OSError as error:
+        reason = error.strerror or "input or output error"
+        raise err(
+            StoreUnavailable, "E_STORE_IO", f"the store {path} cannot be read: {reason}"
+        ) from None
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise err(StoreUnavailable, "E_NOT_A_DATABASE", f"{path} is not an SQLite database")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise err(
+            StoreUnavailable, "E_NOT_A_STORE", f"{path} is an SQLite database, but not an encdb store"
+        )
+    found = int.from_bytes(header[60:64], "big")
+    if found > wire.FORMAT_VERSION:
+        raise err(
+            FormatError,
+            "E_FORMAT_NEWER",
+            f"the store {path} has format {found}; this encdb reads {wire.FORMAT_VERSION}",
+        )
+    if found < wire.FORMAT_VERSION:
+        raise err(
+            FormatError,
+            "E_FORMAT_OLDER",
+            f"the store {path} has format {found}; this encdb reads {wire.FORMAT_VERSION}",
+        )
+    return found
+
+
+def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
+    """A configured connection to an existing file; it never creates one.
+
+    Args:
+        path: the file.
+        immutable: read a file in a folder where SQLite cannot make its shared-memory file. Nothing
+            guards against writers then.
+    """
+    options = "mode=ro&immutable=1" if immutable else "mode=rw"
+    connection = sqlite3.connect(
+        f"{Path(path).resolve().as_uri()}?{options}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        cached_statements=512,
+        # A session may move between threads; it never uses two at once.
+        check_same_thread=sqlite3.threadsafety < 3,
+    )
+    try:
+        for setting in _SETTINGS:
+            connection.execute(setting)
+        if sys.version_info >= (3, 12):
+            # A hostile file may define triggers and views that a statement would run.
+            connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
+            connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def needs_immutable(path: str) -> bool:
+    """Whether a store lies where SQLite cannot make the files that WAL mode needs to read it."""
+    folder = Path(path).resolve().parent
+    return not os.access(folder, os.W_OK) and not Path(f"{path}-wal").exists()
+
+
+def damaged(path: str, what: str) -> NoReturn:
+    """Refuse a store whose own tables contradict themselves."""
+    raise err(TamperError, "E_STORE_DAMAGED", f"the store {path} is damaged: {what}")

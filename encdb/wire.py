@@ -1,0 +1,567 @@
+"""Everything that crosses from the trusted proxy to the untrusted store and back.
+
+To know what a store can see, read this file: it receives no other value. Every blob is sealed by the
+proxy; ids are opaque numbers, tags and writers opaque bytes. Constructors put every list and batch
+in the order of its opaque ids, so that no message carries the order of keys, of insertion or of a
+query's terms. What a message does show is its kind, how many ids it names, which of them repeat
+between messages, and the padded sizes of its blobs.
+
+Names of numbers:
+
+* **table**: random unsigned 32-bit number, all that the store knows of a logical table.
+* **label**: number of a row, ``block << 12 | permuted low 12 bits`` (below 2**63).
+* **page id**: ``segment << 32 | page``. Segments are leased and never used again.
+* **pack id**: ``pack << 11 | column``. Column 0 is the directory of the pack.
+* **writer**: 16 random bytes per connection; its deltas are numbered from 1 in every table.
+* **epoch**: number of merges of a table; 0 before the first, when it has no manifest.
+* **link**: SHA-256 of a sealed manifest or catalog, 32 bytes.
+
+The dataclasses are frozen; a malformed message raises :class:`encdb.errors.InternalError`, and a
+malformed answer :class:`encdb.errors.TamperError`, where it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import index, itemgetter
+from typing import Final, Literal, TypeAlias
+
+from .errors import InternalError, TamperError, err
+
+FORMAT_VERSION: Final = 1
+"""Storage format of this version. A store of another format is refused."""
+
+PAGE_SHIFT: Final = 32
+PACK_SHIFT: Final = 11
+NO_CATALOG: Final = -1
+"""``ReadHeads.catalog_version`` of a client that knows no catalog."""
+NO_EPOCH: Final = -1
+"""``TableCursor.epoch`` of a client that holds no manifest."""
+
+Pairs: TypeAlias = "tuple[tuple[int, bytes], ...]"
+Claims: TypeAlias = "tuple[tuple[bytes, int], ...]"
+Relation: TypeAlias = Literal["rows", "packs", "pages", "tombstones"]
+LeaseKind: TypeAlias = Literal["ordinal", "segment"]
+
+_ID_LIMIT: Final = 1 << 63
+_by_id = itemgetter(0)
+
+
+def page_id(segment: int, page: int) -> int:
+    """Id of one page of a segment."""
+    return segment << PAGE_SHIFT | page
+
+
+def pack_id(pack: int, column: int) -> int:
+    """Id of one column of a pack; column 0 is the pack's directory."""
+    return pack << PACK_SHIFT | column
+
+
+def _malformed(what: str) -> InternalError:
+    return err(InternalError, "E_INTERNAL", f"a message to the store is malformed: {what}")
+
+
+def _check_range(first: int, last: int) -> None:
+    if first < 0 or last >= _ID_LIMIT:
+        raise _malformed("an id is outside 0 ... 2**63 - 1")
+
+
+def _sorted_ids(ids: Iterable[int]) -> tuple[int, ...]:
+    """Ids ascending and once each; NumPy integers become plain ones."""
+    ordered = tuple(sorted(set(map(index, ids))))
+    if ordered:
+        _check_range(ordered[0], ordered[-1])
+    return ordered
+
+
+def _distinct_ids(ids: Iterable[int]) -> tuple[int, ...]:
+    """Like :func:`_sorted_ids` for lists whose length counts: an id named twice is a defect."""
+    given = tuple(ids)
+    ordered = _sorted_ids(given)
+    if len(ordered) != len(given):
+        raise _malformed("an id is named twice")
+    return ordered
+
+
+def _sorted_pairs(pairs: Iterable[tuple[int, bytes]]) -> Pairs:
+    ordered = tuple(sorted(((index(number), blob) for number, blob in pairs), key=_by_id))
+    for before, after in pairwise(ordered):
+        if before[0] == after[0]:
+            raise _malformed("an id is named twice")
+    if ordered:
+        _check_range(ordered[0][0], ordered[-1][0])
+    if not all(type(blob) is bytes for _, blob in ordered):
+        raise _malformed("a blob is not bytes")
+    return ordered
+
+
+def _sorted_claims(claims: Iterable[tuple[bytes, int]]) -> Claims:
+    ordered = tuple(sorted(((bytes(tag), index(label)) for tag, label in claims)))
+    for before, after in pairwise(ordered):
+        if before[0] == after[0]:
+            raise _malformed("a tag is named twice")
+    for _, label in ordered:
+        _check_range(label, label)
+    return ordered
+
+
+def _sorted_frontier(ends: Iterable[tuple[bytes, int]]) -> tuple[tuple[bytes, int], ...]:
+    ordered = tuple(sorted((bytes(writer), index(n)) for writer, n in ends))
+    if any(len(writer) != 16 or n < 1 for writer, n in ordered):
+        raise _malformed("a writer is not 16 bytes, or its deltas are not numbered from 1")
+    return ordered
+
+
+# --- Reading: one store snapshot answers all requests of a statement. ------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TableCursor:
+    """What a client already holds of one table.
+
+    Attributes:
+        table: the table's id.
+        epoch: epoch of the manifest held, :data:`NO_EPOCH` for none.
+        chain: epoch from which on links are wanted (a pin may know more than the memory).
+        frontier: last delta held of every writer with deltas that no merge has folded.
+    """
+
+    table: int
+    epoch: int
+    chain: int
+    frontier: tuple[tuple[bytes, int], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frontier", _sorted_frontier(self.frontier))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHeads:
+    """Ask for everything about the database's state that the client does not hold yet.
+
+    It is sent before every statement and does not depend on what the statement looks for.
+
+    Attributes:
+        catalog_version: version known, :data:`NO_CATALOG` for none.
+        cursors: one per table whose state the client keeps.
+        if_changed: accept ``Heads.unchanged`` instead of a full answer.
+    """
+
+    catalog_version: int
+    cursors: tuple[TableCursor, ...]
+    if_changed: bool
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.cursors, key=lambda cursor: cursor.table))
+        if len({cursor.table for cursor in ordered}) != len(ordered):
+            raise _malformed("a table is named twice")
+        object.__setattr__(self, "cursors", ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPages:
+    """Ask for sealed index pages by page id."""
+
+    table: int
+    ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", _sorted_ids(self.ids))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRows:
+    """Ask for sealed rows by label; ``None`` asks for every row of the relation."""
+
+    table: int
+    labels: tuple[int, ...] | None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None:
+            object.__setattr__(self, "labels", _sorted_ids(self.labels))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPacks:
+    """Ask for sealed columns of packs by pack id."""
+
+    table: int
+    ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", _sorted_ids(self.ids))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadKeys:
+    """Ask which rows claim these tags of unique values; ``None`` asks for every claim."""
+
+    table: int
+    tags: tuple[bytes, ...] | None
+
+    def __post_init__(self) -> None:
+        if self.tags is not None:
+            object.__setattr__(self, "tags", tuple(sorted(set(self.tags))))
+
+
+@dataclass(frozen=True, slots=True)
+class ListIds:
+    """Ask for every id in one relation of a table, for a check of the whole store."""
+
+    table: int
+    relation: Relation
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaBlob:
+    """One sealed delta: the ``n``-th of its writer in its table."""
+
+    writer: bytes
+    n: int
+    blob: bytes
+
+    def __post_init__(self) -> None:
+        _sorted_frontier([(self.writer, self.n)])
+        if type(self.blob) is not bytes:
+            raise _malformed("a delta is not bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class TableHeads:
+    """The state of one table.
+
+    Attributes:
+        table: the table's id.
+        epoch: epoch of the current manifest, 0 for none.
+        manifest: the sealed manifest; ``None`` if the client holds it or there is none.
+        links: links of the epochs after ``TableCursor.chain``, ascending.
+        deltas: every delta after the client's frontier, by writer and number.
+        ends: (writer, greatest n, count) over all deltas in the store.
+    """
+
+    table: int
+    epoch: int
+    manifest: bytes | None
+    links: tuple[bytes, ...]
+    deltas: tuple[DeltaBlob, ...]
+    ends: tuple[tuple[bytes, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The state of the database at the snapshot.
+
+    Attributes:
+        unchanged: nothing that the request asks about changed since this store's last full
+            answer; ``catalog`` and ``tables`` are empty then.
+        database: 16 bytes, the database's identity.
+        format: storage format.
+        incarnation: 16 bytes, another for every restored copy.
+        catalog_version: current version; the catalog of a new database is version 0.
+        catalog: the sealed catalog; ``None`` if the client knows this version.
+        catalog_links: links of the versions after the one known, ascending.
+        tables: one entry per cursor whose table exists.
+    """
+
+    unchanged: bool
+    database: bytes
+    format: int
+    incarnation: bytes
+    catalog_version: int
+    catalog: bytes | None
+    catalog_links: tuple[bytes, ...]
+    tables: tuple[TableHeads, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The blobs that exist among those asked for, ascending by id. Absent ids are left out."""
+
+    table: int
+    ids: tuple[int, ...]
+    blobs: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        # A store is not trusted to answer with the types of its schema.
+        if len(self.ids) != len(self.blobs) or set(map(type, self.blobs)) - {bytes}:
+            raise err(TamperError, "E_TAMPERED", "the store's answer is malformed")
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Every id of a relation, ascending."""
+
+    table: int
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Claims of unique values: (tag, label of the claiming row), ascending by tag."""
+
+    table: int
+    claims: Claims
+
+
+# --- Writing: one Commit is one store transaction. -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A merge: replace the manifest and drop what it folded, as a compare-and-swap on the epoch.
+
+    Attributes:
+        epoch: the new epoch, one more than the expected one.
+        manifest: the sealed manifest of that epoch.
+        link: SHA-256 of ``manifest``.
+        published: stages whose pages and packs the manifest uses from now on.
+        frontier: if given, no delta beyond these ends may exist when the swap happens.
+        folded_deltas: (writer, n) of deltas to remove; each must exist.
+        folded_rows: labels of recent rows that packs replace.
+        folded_keys: claims that the hidden indexes replace.
+        folded_tombstones: labels whose removal the manifest has taken in.
+        retired_segments: segments whose pages are dropped.
+        retired_packs: packs whose columns are dropped.
+    """
+
+    epoch: int
+    manifest: bytes
+    link: bytes
+    published: tuple[int, ...] = ()
+    frontier: tuple[tuple[bytes, int], ...] | None = None
+    folded_deltas: tuple[tuple[bytes, int], ...] = ()
+    folded_rows: tuple[int, ...] = ()
+    folded_keys: Claims = ()
+    folded_tombstones: tuple[int, ...] = ()
+    retired_segments: tuple[int, ...] = ()
+    retired_packs: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (
+            "published",
+            "folded_rows",
+            "folded_tombstones",
+            "retired_segments",
+            "retired_packs",
+        ):
+            object.__setattr__(self, name, _distinct_ids(getattr(self, name)))
+        object.__setattr__(self, "folded_deltas", _sorted_frontier(self.folded_deltas))
+        object.__setattr__(self, "folded_keys", _sorted_claims(self.folded_keys))
+        if self.frontier is not None:
+            object.__setattr__(self, "frontier", _sorted_frontier(self.frontier))
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """The changes of one transaction to one table. Removals come first, then additions.
+
+    Attributes:
+        table: the table's id.
+        epoch: the epoch that the writer has verified.
+        rows_added: (label, sealed row) of new rows.
+        rows_removed: labels of recent rows; each must exist.
+        tombstones: labels of settled rows that this transaction removes; each must be new.
+        keys_added: (tag, label) claims; each tag must be free.
+        keys_removed: (tag, label) claims; each must exist.
+        delta: the sealed list of changes.
+        swap: the merge that this commit completes.
+    """
+
+    table: int
+    epoch: int
+    rows_added: Pairs = ()
+    rows_removed: tuple[int, ...] = ()
+    tombstones: tuple[int, ...] = ()
+    keys_added: Claims = ()
+    keys_removed: Claims = ()
+    delta: DeltaBlob | None = None
+    swap: Swap | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows_added", _sorted_pairs(self.rows_added))
+        object.__setattr__(self, "rows_removed", _distinct_ids(self.rows_removed))
+        object.__setattr__(self, "tombstones", _distinct_ids(self.tombstones))
+        object.__setattr__(self, "keys_added", _sorted_claims(self.keys_added))
+        object.__setattr__(self, "keys_removed", _sorted_claims(self.keys_removed))
+        if self.swap is not None and self.swap.epoch != self.epoch + 1:
+            raise _malformed("a merge skips an epoch")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChange:
+    """A new version of the sealed catalog.
+
+    Attributes:
+        version: one more than the expected version.
+        blob: the sealed catalog.
+        link: SHA-256 of ``blob``.
+        created: ids of tables that begin to exist with epoch 0.
+        dropped: ids of tables whose every relation is dropped.
+    """
+
+    version: int
+    blob: bytes
+    link: bytes
+    created: tuple[int, ...] = ()
+    dropped: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "created", _distinct_ids(self.created))
+        object.__setattr__(self, "dropped", _distinct_ids(self.dropped))
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One transaction: all of it happens, once, or nothing of it.
+
+    The same Commit may be sent again when its answer was lost: its deltas, manifests and catalog are
+    sealed under fresh randomness, so finding one of them in place proves that all of it happened.
+
+    Attributes:
+        id: 16 random bytes per attempt, for traces.
+        catalog_version: the version that the writer has verified.
+        changes: at most one per table.
+        catalog: the new catalog, if the transaction changes it.
+    """
+
+    id: bytes
+    catalog_version: int
+    changes: tuple[TableChange, ...] = ()
+    catalog: CatalogChange | None = None
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.changes, key=lambda change: change.table))
+        if len({change.table for change in ordered}) != len(ordered):
+            raise _malformed("a table is named twice")
+        if self.catalog is not None and self.catalog.version != self.catalog_version + 1:
+            raise _malformed("a catalog skips a version")
+        object.__setattr__(self, "changes", ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The transaction is durable. ``repeated``: it already was, and nothing was written now."""
+
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Nothing was written: the writer's view of ``what`` is out of date. Read heads and try again.
+
+    ``stage`` is final instead: the stage was swept, and its pages have to be built anew.
+    """
+
+    what: Literal["catalog", "epoch", "frontier", "stage"]
+    table: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Nothing was written: another transaction came first.
+
+    Attributes:
+        kind: ``row``: rows to remove are gone, or were removed already; ``key``: a unique value
+            is claimed already.
+        table: the table's id.
+        ids: labels concerned, for ``row``.
+        tags: tags concerned, for ``key``.
+    """
+
+    kind: Literal["row", "key"]
+    table: int
+    ids: tuple[int, ...] = ()
+    tags: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Take ``count`` numbers that no one else will get, in a transaction of its own."""
+
+    table: int
+    kind: LeaseKind
+    count: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", index(self.count))
+        if self.count < 1:
+            raise _malformed("a lease of nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """The numbers ``first`` ... ``first + count - 1``. Ordinals begin at 0, segments at 1."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Write pages and packs that nothing uses yet; a :class:`Swap` publishes the stage.
+
+    Attributes:
+        table: the table's id.
+        stage: a leased segment number that names the stage; it may hold any number of segments
+            and packs, and grows with every message.
+        pages: (page id, sealed page).
+        packs: (pack id, sealed column).
+    """
+
+    table: int
+    stage: int
+    pages: Pairs = ()
+    packs: Pairs = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stage", index(self.stage))
+        object.__setattr__(self, "pages", _sorted_pairs(self.pages))
+        object.__setattr__(self, "packs", _sorted_pairs(self.packs))
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The pages and packs are written; the stage's deadline starts anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Drop what expired stages of a table left behind (interrupted loads and merges)."""
+
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """The stages that were dropped."""
+
+    stages: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """The first state of a new database.
+
+    Attributes:
+        database: 16 random bytes, the database's identity.
+        incarnation: 16 random bytes.
+        format: storage format, :data:`FORMAT_VERSION`.
+        catalog: the sealed empty catalog, version 0.
+        link: SHA-256 of ``catalog``.
+    """
+
+    database: bytes
+    incarnation: bytes
+    format: int
+    catalog: bytes
+    link: bytes
+
+
+ReadRequest: TypeAlias = ReadHeads | ReadPages | ReadRows | ReadPacks | ReadKeys | ListIds
+ReadResponse: TypeAlias = Heads | Blobs | Keys | Ids
+WriteRequest: TypeAlias = Commit | Lease | Stage | Sweep
+WriteResponse: TypeAlias = Committed | Stale | Conflict | Leased | Staged | Swept
+Request: TypeAlias = ReadRequest | WriteRequest | Genesis
+Response: TypeAlias = ReadResponse | WriteResponse

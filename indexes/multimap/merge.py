@@ -1,0 +1,183 @@
+"""Merging: deltas and segments into new segments, exactly, and the policy of which segments to merge.
+
+Segments form tiers by their number of postings, as in a log-structured merge tree (O'Neil et al.,
+Acta Informatica 33, 1996): tier 0 below 16 Ki postings, then a factor of 4 a tier. `choose` keeps every
+kind and index at no more than 8 segments, so that with one more being added a lookup meets at most 9.
+
+What it leaks: when a merge happens, and the page classes of what went in and came out. A store sees
+that anyway. Which postings died is not visible beyond the sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from indexes.multimap.arrays import I64, U64, Mask, offsets_of
+from indexes.multimap.postings import (
+    EncodedLists,
+    PostingBatch,
+    Positions,
+    encode,
+    explode,
+)
+
+Live = Callable[[I64], Mask]
+"""Maps int64[n] ordinals to bool[n], true where the row is live."""
+
+FAN_OUT = 4
+SMALLEST_TIER = 1 << 14
+MOST_SEGMENTS = 8
+
+
+class Sized(Protocol):
+    """What the policy looks at: a SegmentInfo, or a stand-in for deltas about to become a segment."""
+
+    @property
+    def kind(self) -> int:
+        """1 hashed, 2 sorted, 3 liveness."""
+
+    @property
+    def index(self) -> int:
+        """The index id, 0 for segments shared by all indexes of a table."""
+
+    @property
+    def postings(self) -> int:
+        """Postings, dead ones included."""
+
+
+_S = TypeVar("_S", bound=Sized)
+
+
+def encode_batches(batches: Iterable[PostingBatch]) -> EncodedLists:
+    """Encodes batches of any shapes together, such as the postings of many deltas."""
+    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
+    for batch in batches:
+        if len(batch):
+            shapes.setdefault(batch.shape, []).append(batch)
+    return combine([encode(PostingBatch.join(group)) for group in shapes.values()])
+
+
+def merge_lists(sources: Iterable[EncodedLists], live: Live | None = None) -> EncodedLists:
+    """All postings of all sources whose ordinal is live; lists that become empty vanish.
+
+    Args:
+        sources: lists of segments and of encoded deltas; a word may occur in several.
+        live: which ordinals to keep; None keeps everything.
+    """
+    batches = []
+    for source in sources:
+        for batch in explode(source):
+            alive = None if live is None else live(batch.ordinals)
+            if alive is None or alive.all():
+                batches.append(batch)
+            else:
+                batches.append(batch.take(np.flatnonzero(alive)))
+    return encode_batches(batches)
+
+
+def merge_entries(
+    sources: Iterable[tuple[U64, I64]], live: Live | None = None
+) -> tuple[U64, I64]:
+    """All (keys uint64[n, 2], ordinals int64[n]) of sorted sources whose ordinal is live, unsorted."""
+    keys, ordinals = [np.zeros((0, 2), dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
+    for source_keys, source_ordinals in sources:
+        alive = None if live is None else live(source_ordinals)
+        keep = alive is None or bool(alive.all())
+        keys.append(source_keys if keep else source_keys[alive])
+        ordinals.append(source_ordinals if keep else source_ordinals[alive])
+    return np.concatenate(keys), np.concatenate(ordinals)
+
+
+def combine(parts: Sequence[EncodedLists]) -> EncodedLists:
+    """Joins lists of different shapes into one ascending set.
+
+    A word that occurs in several parts (two indexes colliding in 64 bits, with probability below
+    n² / 2⁶⁵) is widened to the largest shape with zeros and empty positions and encoded as one list. A
+    reader without use for the extra columns ignores them, and a keyword reader ignores postings whose
+    term frequency is 0.
+    """
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return EncodedLists.empty()
+    if len(parts) == 1:
+        return parts[0]
+    words = np.concatenate([part.words for part in parts])
+    sizes = np.concatenate([np.diff(part.offsets) for part in parts])
+    joined = EncodedLists(words, np.concatenate([part.data for part in parts]), offsets_of(sizes))
+    order = np.argsort(words, kind="stable")
+    ascending = words[order]
+    same = ascending[1:] == ascending[:-1]
+    if not same.any():
+        return joined.take(order)
+    clash = np.concatenate(([False], same)) | np.concatenate((same, [False]))
+    merged = _encode_widened(explode(joined.take(order[clash])))
+    return combine([joined.take(order[~clash]), merged])
+
+
+def choose(infos: Sequence[_S]) -> list[list[_S]]:
+    """Which segments to merge now: disjoint groups of at least two, each to become one segment.
+
+    For every (kind, index) on its own, after merging: tier 0 holds at most one segment, every further
+    tier fewer than 4, and all tiers together at most 8. Sizes of merged segments are taken as sums,
+    so segments that shrink by dropping dead postings are met again by the next call.
+    """
+    families: dict[tuple[int, int], list[_S]] = {}
+    for info in infos:
+        families.setdefault((info.kind, info.index), []).append(info)
+    groups = []
+    for family in families.values():
+        groups += [group for group in _settle([[info] for info in family]) if len(group) > 1]
+    return groups
+
+
+def tier(count: int) -> int:
+    """The tier of a segment with `count` postings."""
+    result, limit = 0, SMALLEST_TIER
+    while count >= limit:
+        result, limit = result + 1, limit * FAN_OUT
+    return result
+
+
+def _settle(groups: list[list[_S]]) -> list[list[_S]]:
+    """Joins groups until every tier and the total are within bounds."""
+    while True:
+        groups.sort(key=_postings)
+        tiers: dict[int, list[list[_S]]] = {}
+        for group in groups:
+            tiers.setdefault(tier(_postings(group)), []).append(group)
+        full = [
+            members
+            for number, members in sorted(tiers.items())
+            if len(members) >= (FAN_OUT if number else 2)
+        ]
+        if full:
+            joined = full[0]
+        elif len(groups) > MOST_SEGMENTS:
+            # The smallest ones cost least to write again.
+            joined = groups[: len(groups) - MOST_SEGMENTS + 1]
+        else:
+            return groups
+        rest = [group for group in groups if not any(group is member for member in joined)]
+        groups = [*rest, [info for group in joined for info in group]]
+
+
+def _postings(group: Sequence[Sized]) -> int:
+    return sum(info.postings for info in group)
+
+
+def _encode_widened(batches: Sequence[PostingBatch]) -> EncodedLists:
+    columns = max(batch.payload.shape[1] for batch in batches)
+    positions = any(batch.positions is not None for batch in batches)
+    wide = []
+    for batch in batches:
+        payload = np.zeros((len(batch), columns), dtype=np.uint32)
+        payload[:, : batch.payload.shape[1]] = batch.payload
+        kept = batch.positions
+        if positions and kept is None:
+            nothing = np.zeros(len(batch) + 1, dtype=np.int64)
+            kept = Positions(np.zeros(0, dtype=np.uint32), nothing)
+        wide.append(PostingBatch(batch.words, batch.ordinals, payload, kept))
+    return encode(PostingBatch.join(wide))

@@ -1,0 +1,164 @@
+"""What hashed and sorted segments share: page arithmetic, the keyed shuffle, and verified fetching.
+
+A segment is `header_pages` pages in clear order followed by body pages whose numbers are shuffled
+under a key of the segment. Bodies are filled up with dummy pages (sealed zeros) to a total of a
+1/16-octave class, so that at rest a segment shows its class and nothing else. Segments of at most
+`WHOLE` pages are read whole, so that a query on them shows nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from indexes.errors import IntegrityFailure
+from indexes.keys import Key
+from indexes.multimap.arrays import I64, U8
+from indexes.multimap.segment import SegmentInfo
+from indexes.prf import BlockCipher
+from indexes.seal import PAGE_SEALED, PAGE_USABLE, PageSealer
+
+ReadPages = Callable[[list[int]], list[bytes]]
+"""Fetches sealed pages by number, in the asked order; the numbers are distinct and ascend."""
+
+WHOLE = 16
+"""Segments of at most this many pages are read whole."""
+
+SCAN_PAGES = 256
+"""Pages a read when a whole segment is scanned (1 MiB)."""
+
+
+def octave(count: int) -> int:
+    """The smallest 1/16-octave class of at least `count`: overhead below 1/16."""
+    if count <= 16:
+        return count
+    step = 1 << ((count - 1).bit_length() - 5)
+    return -(-count // step) * step
+
+
+def chain_class(pages: int) -> int:
+    """Pages a chain of at least `pages` occupies: 1, 2, 3, 4, 6, 8, 12, 16, 24 …"""
+    power = 1 << max(pages - 1, 0).bit_length()
+    middle = power * 3 // 4
+    return middle if power >= 4 and pages <= middle else power
+
+
+def shuffle(key: Key, count: int) -> I64:
+    """A keyed permutation of 0 … count - 1: position i holds where logical page i lies.
+
+    The order of count AES outputs of 64 bits, which is a uniform permutation unless two of them are
+    equal (probability below count² / 2⁶⁵).
+    """
+    counters = np.zeros((count, 2), dtype="<u8")
+    counters[:, 0] = np.arange(count)
+    ranks = BlockCipher(key).encrypt(counters.view(np.uint8).reshape(-1, 16))
+    return np.argsort(np.ascontiguousarray(ranks).view("<u8")[:, 0], kind="stable")
+
+
+def seal_pages(
+    sealer: PageSealer, header: U8, body: U8, shuffled: I64
+) -> Iterator[tuple[int, bytes]]:
+    """Seals header uint8[h, 4016], body uint8[b, 4016] and dummies, ascending by page number.
+
+    Args:
+        shuffled: int64[total - h], the permutation of all body pages; those past b are dummies.
+    """
+    for number, page in enumerate(header):
+        yield number, sealer.seal(number, page.tobytes())
+    dummy = bytes(PAGE_USABLE)
+    logical_at = np.argsort(shuffled).tolist()
+    for place, logical in enumerate(logical_at):
+        number = len(header) + place
+        plain = body[logical].tobytes() if logical < len(body) else dummy
+        yield number, sealer.seal(number, plain)
+
+
+class PageReader:
+    """Opened pages of one segment, addressed as header pages or logical body pages.
+
+    Attributes:
+        pages_read: sealed pages asked of the `read` callback so far.
+    """
+
+    __slots__ = ("_header", "_info", "_key", "_order", "_read", "_sealer", "_whole", "pages_read")
+
+    def __init__(
+        self, info: SegmentInfo, sealer: PageSealer, shuffle_key: Key, read: ReadPages
+    ) -> None:
+        self._info = info
+        self._sealer = sealer
+        self._key = shuffle_key
+        self._read = read
+        self._order: I64 | None = None
+        self._header: U8 | None = None
+        self._whole: U8 | None = None
+        self.pages_read = 0
+
+    @property
+    def body_pages(self) -> int:
+        """Body pages, dummies included."""
+        return self._info.pages - self._info.header_pages
+
+    def header(self) -> U8:
+        """The header as one uint8[header_pages · 4016], kept once it was read."""
+        if self._header is None:
+            wanted = self._info.pages if self._info.pages <= WHOLE else self._info.header_pages
+            pages = self._open(list(range(wanted)))
+            self._header = pages[: self._info.header_pages].reshape(-1)
+            if wanted == self._info.pages:
+                self._whole = pages[self._info.header_pages :]
+        return self._header
+
+    def body(self, logical: I64) -> U8:
+        """Body pages at ascending distinct logical numbers: uint8[n, 4016], each read once.
+
+        Raises:
+            IntegrityFailure: a page is withheld, altered, or beyond the segment.
+        """
+        self.header()
+        if not len(logical):
+            return np.zeros((0, PAGE_USABLE), dtype=np.uint8)
+        if int(logical[-1]) >= self.body_pages or int(logical[0]) < 0:
+            raise IntegrityFailure
+        places = self._shuffled()[logical]
+        if self._whole is not None:
+            return self._whole[places]
+        ascending = np.argsort(places)
+        pages = self._open((places[ascending] + self._info.header_pages).tolist())
+        result = np.empty_like(pages)
+        result[ascending] = pages
+        return result
+
+    def body_scan(self) -> U8:
+        """All body pages in logical order, dummies included, read in page order: uint8[n, 4016]."""
+        self.header()
+        everything = np.arange(self.body_pages, dtype=np.int64)
+        if self._whole is not None:
+            return self.body(everything)
+        result = np.empty((self.body_pages, PAGE_USABLE), dtype=np.uint8)
+        logical_at = np.argsort(self._shuffled())
+        for first in range(0, self.body_pages, SCAN_PAGES):
+            last = min(first + SCAN_PAGES, self.body_pages)
+            shift = self._info.header_pages
+            result[logical_at[first:last]] = self._open(list(range(first + shift, last + shift)))
+        return result
+
+    def _shuffled(self) -> I64:
+        if self._order is None:
+            self._order = shuffle(self._key, self.body_pages)
+        return self._order
+
+    def _open(self, numbers: list[int]) -> U8:
+        blobs = self._read(numbers)
+        self.pages_read += len(numbers)
+        if len(blobs) != len(numbers):
+            raise IntegrityFailure
+        opened = []
+        for number, blob in zip(numbers, blobs, strict=True):
+            # A store that answers with nothing for a page withholds it.
+            if not isinstance(blob, bytes | bytearray | memoryview) or len(blob) != PAGE_SEALED:
+                raise IntegrityFailure
+            opened.append(self._sealer.open(number, bytes(blob)))
+        joined = np.frombuffer(b"".join(opened), dtype=np.uint8)
+        return joined.reshape(len(numbers), PAGE_USABLE)

@@ -1,0 +1,379 @@
+"""Posting lists: which ordinals hold a term, with a small payload and optional positions for each.
+
+A batch of postings is encoded into one list per word and back, always for the whole batch at once.
+One list is a stream of LEB128 integers (`varint`):
+
+    kind, [count,] gaps…, payload column 0…, payload column 1…, [position counts…, position gaps…]
+
+- kind: one byte, bits 0–2 payload columns k, bit 3 positions present, bit 4 the list holds one posting
+  and has no count, bits 5–6 the layout version (1).
+- gaps: the first ordinal, then differences; ordinals ascend and may repeat (one posting per field).
+- position gaps: per posting the first position, then differences; positions ascend.
+
+Columns rather than tuples keep small numbers together and let a decoder work on slices.
+
+What it leaks: nothing by itself. Lists are stored in sealed pages; their encoded length decides how
+many pages a term occupies, which `hashed` pads to classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexes.errors import IntegrityFailure
+from indexes.multimap import varint
+from indexes.multimap.arrays import (
+    I64,
+    U8,
+    U32,
+    U64,
+    offsets_of,
+    order_by,
+    range_index,
+    take_ranges,
+)
+
+MAX_COLUMNS = 7
+_VERSION = 1 << 5
+_VERSION_MASK = 3 << 5
+_SINGLE = 1 << 4
+_POSITIONS = 1 << 3
+_COLUMNS = 7
+
+_NO_WORDS = np.zeros(0, dtype=np.uint64)
+_NO_ORDINALS = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Positions of n postings: those of posting i are `flat[offsets[i] : offsets[i + 1]]`.
+
+    Attributes:
+        flat: uint32[total], ascending within a posting.
+        offsets: int64[n + 1], from 0 to total.
+    """
+
+    flat: U32
+    offsets: I64
+
+    def take(self, index: I64) -> Positions:
+        """The positions of the postings at `index`, in that order."""
+        sizes = np.diff(self.offsets)[index]
+        flat = self.flat[range_index(self.offsets[:-1][index], sizes)]
+        return Positions(flat, offsets_of(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class PostingBatch:
+    """Postings in any order, all of one shape.
+
+    Attributes:
+        words: uint64[n], the PRF word of each posting's term.
+        ordinals: int64[n], not negative.
+        payload: uint32[n, k] with 0 ≤ k ≤ 7.
+        positions: positions of each posting, or None when the index keeps none.
+    """
+
+    words: U64
+    ordinals: I64
+    payload: U32
+    positions: Positions | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.words)
+        if len(self.ordinals) != n or self.payload.ndim != 2 or len(self.payload) != n:
+            raise ValueError("words, ordinals and payload must have one row per posting")
+        if self.payload.shape[1] > MAX_COLUMNS:
+            raise ValueError("a posting has at most 7 payload columns")
+        if self.positions is not None and len(self.positions.offsets) != n + 1:
+            raise ValueError("positions must have one range per posting")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def shape(self) -> tuple[int, bool]:
+        """(payload columns, has positions): postings of one shape can be joined."""
+        return self.payload.shape[1], self.positions is not None
+
+    def take(self, index: I64) -> PostingBatch:
+        """The postings at `index`, in that order."""
+        positions = None if self.positions is None else self.positions.take(index)
+        return PostingBatch(
+            self.words[index], self.ordinals[index], self.payload[index], positions
+        )
+
+    @staticmethod
+    def of(words: U64, ordinals: I64) -> PostingBatch:
+        """Postings without payload."""
+        return PostingBatch(words, ordinals, np.zeros((len(words), 0), dtype=np.uint32))
+
+    @staticmethod
+    def join(batches: Sequence[PostingBatch]) -> PostingBatch:
+        """One batch holding the postings of all; there is at least one, and all have one shape."""
+        if len(batches) == 1:
+            return batches[0]
+        positions = None
+        if batches[0].positions is not None:
+            parts = [b.positions for b in batches if b.positions is not None]
+            sizes = np.concatenate([np.diff(p.offsets) for p in parts])
+            positions = Positions(np.concatenate([p.flat for p in parts]), offsets_of(sizes))
+        return PostingBatch(
+            np.concatenate([b.words for b in batches]),
+            np.concatenate([b.ordinals for b in batches]),
+            np.concatenate([b.payload for b in batches]),
+            positions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedLists:
+    """Encoded lists of m words, of whatever shapes.
+
+    Attributes:
+        words: uint64[m], ascending and unique.
+        data: uint8[total], the lists one after another.
+        offsets: int64[m + 1], list i is `data[offsets[i] : offsets[i + 1]]`.
+    """
+
+    words: U64
+    data: U8
+    offsets: I64
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def get(self, position: int) -> bytes:
+        """The encoded list at a position (not a word)."""
+        return self.data[self.offsets[position] : self.offsets[position + 1]].tobytes()
+
+    def take(self, index: I64) -> EncodedLists:
+        """The lists at `index`, in that order; ascending indexes keep the words ascending."""
+        sizes = np.diff(self.offsets)[index]
+        data = take_ranges(self.data, self.offsets[:-1][index], sizes)
+        return EncodedLists(self.words[index], data, offsets_of(sizes))
+
+    @staticmethod
+    def empty() -> EncodedLists:
+        """No lists at all."""
+        return EncodedLists(_NO_WORDS, np.zeros(0, dtype=np.uint8), np.zeros(1, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedList:
+    """One posting list: ordinals int64[n] ascending, payload uint32[n, k], positions or None."""
+
+    ordinals: I64
+    payload: U32
+    positions: Positions | None
+
+
+def encode(batch: PostingBatch) -> EncodedLists:
+    """Groups a batch by word, sorts each group by ordinal and encodes it.
+
+    Raises:
+        ValueError: a negative ordinal, or positions that do not ascend within a posting.
+    """
+    n = len(batch)
+    if not n:
+        return EncodedLists.empty()
+    if int(batch.ordinals.min()) < 0:
+        raise ValueError("an ordinal is negative")
+    order = order_by(batch.words, batch.ordinals)
+    sorted_batch = batch if order is None else batch.take(order)
+    words, ordinals = sorted_batch.words, sorted_batch.ordinals
+    firsts = np.flatnonzero(np.concatenate(([True], words[1:] != words[:-1])))
+    counts = np.diff(firsts, append=n)
+    columns, positions = batch.payload.shape[1], sorted_batch.positions
+
+    gaps = ordinals.copy()
+    gaps[1:] -= ordinals[:-1]
+    gaps[firsts] = ordinals[firsts]
+    body = [gaps.view(np.uint64)] + [sorted_batch.payload[:, c] for c in range(columns)]
+    kind = _VERSION | columns
+    extra = np.zeros(len(firsts), dtype=np.int64)
+    if positions is not None:
+        kind |= _POSITIONS
+        sizes = np.diff(positions.offsets)
+        body.append(sizes.view(np.uint64))
+        extra = positions.offsets[firsts + counts] - positions.offsets[firsts]
+
+    # The stream of all lists: where each list's header, columns and positions go.
+    header = 1 + (counts > 1)
+    starts = offsets_of(header + counts * len(body) + extra)
+    values = np.empty(int(starts[-1]), dtype=np.uint64)
+    values[starts[:-1]] = kind + _SINGLE * (counts == 1)
+    many = np.flatnonzero(counts > 1)
+    values[starts[many] + 1] = counts[many]
+    place = np.repeat(starts[:-1] + header - firsts, counts) + np.arange(n, dtype=np.int64)
+    step = np.repeat(counts, counts) if len(body) > 1 else counts
+    for column in body:
+        values[place] = column
+        if len(body) > 1:
+            place += step
+    if positions is not None:
+        values[range_index(starts[1:] - extra, extra)] = _position_gaps(positions)
+    data, ends = varint.encode(values)
+    offsets = np.zeros(len(starts), dtype=np.int64)
+    offsets[1:] = ends[starts[1:] - 1]
+    return EncodedLists(words[firsts], data, offsets)
+
+
+def decode(data: bytes) -> DecodedList:
+    """Decodes one list.
+
+    Raises:
+        IntegrityFailure: the bytes are not exactly one list.
+    """
+    values, _ = varint.decode(np.frombuffer(data, dtype=np.uint8))
+    if not len(values):
+        raise IntegrityFailure
+    kind = int(values[0])
+    head = 1 if kind & _SINGLE else 2
+    if kind > 0x7F or kind & _VERSION_MASK != _VERSION or len(values) <= head:
+        raise IntegrityFailure
+    count = 1 if head == 1 else int(values[1])
+    columns = kind & _COLUMNS
+    width = 1 + columns + (1 if kind & _POSITIONS else 0)
+    stop = head + count * width
+    if not 0 < count <= len(values) or stop > len(values):
+        raise IntegrityFailure
+    body = values[head:stop].reshape(width, count)
+    ordinals = np.cumsum(body[0].view(np.int64))
+    if ordinals[0] < 0 or int(body[0].max()) >> 63 or ordinals[-1] < 0:
+        raise IntegrityFailure
+    payload = _narrow(body[1 : 1 + columns]).T
+    positions = None
+    if kind & _POSITIONS:
+        positions = _positions_from(body[-1], values[stop:])
+    elif stop != len(values):
+        raise IntegrityFailure
+    return DecodedList(ordinals, payload, positions)
+
+
+def explode(lists: EncodedLists) -> list[PostingBatch]:
+    """Decodes all lists at once: one batch per shape, ordered by word and then by ordinal.
+
+    Raises:
+        IntegrityFailure: a list is malformed.
+    """
+    return [batch for _, batch in explode_indexed(lists)]
+
+
+def explode_indexed(lists: EncodedLists) -> list[tuple[I64, PostingBatch]]:
+    """Like `explode`, with the position in `lists` (int64[n]) of each posting's list."""
+    if not len(lists):
+        return []
+    values, ends = varint.decode(lists.data)
+    # A list must start and end where a value does: exactly one value ends at each boundary.
+    stops = np.searchsorted(ends, lists.offsets[1:]) + 1
+    if stops[-1] != len(values) or (ends[stops - 1] != lists.offsets[1:]).any():
+        raise IntegrityFailure
+    starts = np.concatenate(([0], stops[:-1]))
+    kinds = values[starts]
+    result = []
+    for kind in np.unique(kinds & np.uint64(~_SINGLE & 0xFFFF_FFFF_FFFF_FFFF)).tolist():
+        if kind > 0x7F or kind & _VERSION_MASK != _VERSION:
+            raise IntegrityFailure
+        chosen = np.flatnonzero((kinds == kind) | (kinds == kind | _SINGLE))
+        result.append(_explode_shape(lists.words, values, starts, stops, chosen, kind))
+    return result
+
+
+def counts(lists: EncodedLists) -> I64:
+    """Document frequencies, read from the headers alone: int64[m]."""
+    if not len(lists):
+        return np.zeros(0, dtype=np.int64)
+    starts = lists.offsets[:-1]
+    single = (lists.data[starts] & np.uint8(_SINGLE)) != 0
+    result = np.ones(len(lists), dtype=np.int64)
+    many = np.flatnonzero(~single)
+    if len(many):
+        room = np.minimum(lists.offsets[1:][many] - starts[many] - 1, varint.MAX_BYTES)
+        values, ends = varint.decode(_with_stop(lists.data, starts[many] + 1, room))
+        # The window of each list begins right after the previous one's terminator.
+        begins = offsets_of(room + 1)[:-1]
+        result[many] = values[np.searchsorted(ends, begins, side="right")].view(np.int64)
+    return result
+
+
+def _position_gaps(positions: Positions) -> U64:
+    flat = positions.flat.astype(np.int64)
+    gaps = flat.copy()
+    gaps[1:] -= flat[:-1]
+    firsts = positions.offsets[:-1][np.diff(positions.offsets) > 0]
+    gaps[firsts] = flat[firsts]
+    if len(gaps) and int(gaps.min()) < 0:
+        raise ValueError("positions do not ascend")
+    return gaps.view(np.uint64)
+
+
+def _positions_from(sizes: U64, gaps: U64) -> Positions:
+    """Positions of postings from their counts and the flat gaps of all of them."""
+    if len(sizes) and int(sizes.max()) > len(gaps):
+        raise IntegrityFailure
+    offsets = offsets_of(sizes.view(np.int64))
+    if int(offsets[-1]) != len(gaps):
+        raise IntegrityFailure
+    total = np.cumsum(gaps)
+    before = np.concatenate((np.zeros(1, dtype=np.uint64), total))[offsets[:-1]]
+    flat = total - np.repeat(before, sizes.view(np.int64))
+    return Positions(_narrow(flat), offsets)
+
+
+def _narrow(values: U64) -> U32:
+    if values.size and int(values.max()) >> 32:
+        raise IntegrityFailure
+    return values.astype(np.uint32)
+
+
+def _explode_shape(
+    words: U64, values: U64, starts: I64, stops: I64, chosen: I64, kind: int
+) -> tuple[I64, PostingBatch]:
+    columns, has_positions = kind & _COLUMNS, bool(kind & _POSITIONS)
+    begin, stop = starts[chosen], stops[chosen]
+    many = (values[begin] & np.uint64(_SINGLE)) == 0
+    if (stop - begin < 2).any():
+        raise IntegrityFailure
+    count = np.where(many, values[begin + 1].view(np.int64), 1)
+    begin = begin + 1 + many
+    width = 1 + columns + has_positions
+    if (count < 1).any() or (count > stop - begin).any():
+        raise IntegrityFailure
+    rest = stop - begin - count * width
+    if (rest < 0).any() or (not has_positions and rest.any()):
+        raise IntegrityFailure
+    place = range_index(begin, count)
+    step = np.repeat(count, count)
+    gaps = values[place]
+    if int(gaps.max()) >> 63:
+        raise IntegrityFailure
+    # Sums run over all lists, so what stood before each list is taken off again.
+    firsts = offsets_of(count)[:-1]
+    total = np.cumsum(gaps)
+    ordinals = (total - np.repeat(total[firsts] - gaps[firsts], count)).view(np.int64)
+    if int(ordinals.min()) < 0:
+        raise IntegrityFailure
+    payload = np.empty((len(place), columns), dtype=np.uint32)
+    for column in range(columns):
+        place = place + step
+        payload[:, column] = _narrow(values[place])
+    positions = None
+    if has_positions:
+        sizes = values[place + step]
+        if (offsets_of(sizes.view(np.int64))[offsets_of(count)] != offsets_of(rest)).any():
+            raise IntegrityFailure
+        positions = _positions_from(sizes, values[range_index(stop - rest, rest)])
+    index = np.repeat(chosen, count)
+    return index, PostingBatch(words[index], ordinals, payload, positions)
+
+
+def _with_stop(data: U8, starts: I64, sizes: I64) -> U8:
+    """The ranges of `data`, each followed by a zero byte that ends a value cut off by the range."""
+    begins = offsets_of(sizes + 1)
+    window = np.zeros(int(begins[-1]), dtype=np.uint8)
+    window[range_index(begins[:-1], sizes)] = take_ranges(data, starts, sizes)
+    return window

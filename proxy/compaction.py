@@ -1,0 +1,272 @@
+"""Merges: folding pending deltas into packs and segments, and joining segments in tiers.
+
+A fold takes every pending delta of one verified state: its rows go into the packs of their blocks, its
+postings into new segments, its removals into the liveness bitmaps. A tier merge joins segments and
+drops postings of rows that are gone, so that a query meets O(log n) of them. Both only build; the
+transaction that swaps the manifest makes them visible, or they are swept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from indexes.methods import equality
+from indexes.multimap import hashed, merge, postings
+from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.postings import PostingBatch
+from indexes.multimap.segment import HASHED, SegmentInfo
+
+from .catalog import Index, Table
+from .execute.view import TableView, as_array
+from .overlay import NewRows, TableOverlay
+from .settled import BLOCK_BITS, LOW_MASK
+from .snapshot import TableState, add_lists
+from .staging import ManifestChange, Staging, bitmap_of, bitmap_without
+
+Ordinals = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+PENDING_DELTAS = 1_024
+PENDING_POSTINGS = 64 << 10
+PENDING_BYTES = 4 << 20
+
+
+def due(state: TableState) -> bool:
+    """Whether a table's pending deltas have grown enough to be folded."""
+    return (
+        state.pending_count >= PENDING_DELTAS
+        or state.recent_index.postings_count >= PENDING_POSTINGS
+        or state.pending_bytes >= PENDING_BYTES
+    )
+
+
+def fold(view: TableView, staging: Staging, change: ManifestChange) -> None:
+    """Fold all pending deltas of the view's state, and the view's own changes, into ``change``."""
+    state, overlay = view.state, view.overlay
+    recent = as_array(one for one in state.recent if one not in overlay.removed)
+    own = overlay.live()
+    added = np.sort(np.concatenate([recent, own]))
+    gone = np.sort(as_array(one for one in state.removed | overlay.removed if one not in state.recent))
+    columns = [column.id for column in state.table.columns]
+    rows: list[pa.ChunkedArray] = []
+    if len(added):
+        order, rows = view.fetch(added, columns)
+        if not np.array_equal(order, added):
+            places = pa.array(np.argsort(order))
+            rows = [values.take(places) for values in rows]
+    settle(state, staging, change, added, rows, gone)
+    _fold_postings(view, staging, change, added)
+    _fold_keys(view, change, rows, added)
+    for index in state.table.indexes:
+        if index.method == "keyword":
+            documents, tokens = pending_statistics(state, index.id)
+            change.statistics[index.id] = (documents, tokens)
+    for index_id, (documents, tokens) in overlay.statistics().items():
+        add_statistics(change, index_id, documents, tokens)
+    change.folded = True
+
+
+def add_statistics(
+    change: ManifestChange, index_id: int, documents: Sequence[int], tokens: Sequence[int]
+) -> None:
+    """Add to the statistics that a manifest change carries."""
+    before = change.statistics.get(index_id, ([], []))
+    change.statistics[index_id] = (
+        add_lists(before[0], documents),
+        add_lists(before[1], tokens),
+    )
+
+
+def pending_statistics(state: TableState, index_id: int) -> tuple[list[int], list[int]]:
+    """Keyword statistics of the pending deltas alone."""
+    documents: list[int] = []
+    tokens: list[int] = []
+    for chain in state.pending.values():
+        for delta in chain:
+            if index_id in delta.body.stats:
+                more = delta.body.stats[index_id]
+                documents, tokens = add_lists(documents, more[0]), add_lists(tokens, more[1])
+    return documents, tokens
+
+
+def settle(
+    state: TableState,
+    staging: Staging,
+    change: ManifestChange,
+    added: Ordinals,
+    rows: Sequence[pa.ChunkedArray],
+    gone: Ordinals,
+) -> None:
+    """Write new packs for the blocks of ``added`` and clear ``gone`` from the liveness entries.
+
+    Args:
+        state: the state to start from.
+        staging: where packs go.
+        change: receives liveness entries, retired packs and the change in rows.
+        added: ascending ordinals of rows to settle.
+        rows: their values, one array per column of the table.
+        gone: ascending settled ordinals that are no longer live.
+    """
+    added_blocks, starts = np.unique(added >> BLOCK_BITS, return_index=True)
+    bounds = [*starts.tolist(), len(added)]
+    gone_blocks = np.unique(gone >> BLOCK_BITS)
+    entries = state.settled.entries([*added_blocks.tolist(), *gone_blocks.tolist()])
+    types = [(column.id, column.type) for column in state.table.columns]
+    change.rows += len(added) - len(gone)
+    for block in gone_blocks.tolist():
+        entry = entries[block]
+        low = gone[(gone >> BLOCK_BITS) == block] & LOW_MASK
+        bitmap = bitmap_without(entry.bitmap, low)
+        entries[block] = change.liveness[block] = type(entry)(block, entry.pack, entry.salt, bitmap)
+        if not bitmap.any():
+            change.retired_packs.add(entry.pack)
+    for number, block in enumerate(added_blocks.tolist()):
+        here = slice(bounds[number], bounds[number + 1])
+        ordinals = added[here]
+        values = [column.slice(here.start, here.stop - here.start) for column in rows]
+        old = entries.get(block)
+        if old is not None and old.bitmap.any():
+            kept = (block << BLOCK_BITS) + np.flatnonzero(
+                np.unpackbits(old.bitmap, bitorder="little")
+            ).astype(np.int64)
+            before = state.settled.read(kept, types)
+            ordinals = np.concatenate([kept, ordinals])
+            places = pa.array(np.argsort(ordinals))
+            ordinals = np.sort(ordinals)
+            values = [
+                pa.chunked_array([*first.chunks, *second.chunks], type=first.type).take(places)
+                for first, second in zip(before, values, strict=True)
+            ]
+        if old is not None:
+            change.retired_packs.add(old.pack)
+        low16 = (ordinals & LOW_MASK).astype(np.uint16)
+        arrays = [one_array(column) for column in values]
+        change.liveness[block] = staging.pack(block, low16, arrays)
+
+
+def one_array(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The chunks of an array as one."""
+    if isinstance(values, pa.ChunkedArray):
+        if values.num_chunks == 1:
+            return values.chunk(0)
+        return pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    return values
+
+
+def _fold_postings(
+    view: TableView, staging: Staging, change: ManifestChange, live: Ordinals
+) -> None:
+    state = view.state
+    sources = [state.recent_index, view.overlay.index]
+    batches = [keep(batch, live) for source in sources for batch in source.batches()]
+    stage_hashed(state, staging, change, [batch for batch in batches if len(batch)])
+    index_ids = {one for source in sources for one in source.sorted_indexes()}
+    for index_id in sorted(index_ids):
+        parts = [source.entries(index_id) for source in sources]
+        keys = np.concatenate([part[0] for part in parts])
+        ordinals = np.concatenate([part[1] for part in parts])
+        mask = np.isin(ordinals, live)
+        stage_sorted(state, staging, change, index_id, keys[mask], ordinals[mask])
+
+
+def stage_hashed(
+    state: TableState, staging: Staging, change: ManifestChange, batches: Sequence[PostingBatch]
+) -> None:
+    """Build and stage one hashed segment of these postings, if there are any."""
+    if batches:
+        lists = postings.encode_batches(batches)
+        built = hashed.build(lists, state.keys.hashed, state.table.id, staging.number())
+        change.segments.append(staging.segment(built))
+
+
+def stage_sorted(
+    state: TableState,
+    staging: Staging,
+    change: ManifestChange,
+    index_id: int,
+    keys: Keys,
+    ordinals: Ordinals,
+) -> None:
+    """Build and stage one sorted segment of these entries, if there are any."""
+    index = index_by_id(state.table, index_id)
+    if index is None or len(ordinals) == 0:
+        return
+    width = state.table.column_by_id(index.columns[0]).type.width
+    built = sorted_segments.build(
+        keys,
+        ordinals,
+        state.keys.sorted_key(index_id),
+        state.table.id,
+        staging.number(),
+        index_id,
+        width,
+    )
+    change.segments.append(staging.segment(built))
+
+
+def index_by_id(table: Table, index_id: int) -> Index | None:
+    """The index with that id, or None once it was dropped."""
+    return next((index for index in table.indexes if index.id == index_id), None)
+
+
+def keep(batch: PostingBatch, live: Ordinals) -> PostingBatch:
+    """The postings whose ordinal is among ``live``."""
+    mask = np.isin(batch.ordinals, live)
+    return batch if mask.all() else batch.take(np.flatnonzero(mask))
+
+
+def _fold_keys(
+    view: TableView, change: ManifestChange, rows: Sequence[pa.ChunkedArray], added: Ordinals
+) -> None:
+    """Release the claims of the pending rows that settle."""
+    state = view.state
+    pending = np.isin(added, as_array(state.recent))
+    if not pending.any():
+        return
+    labels = state.keys.labels.to_labels(added[pending]).tolist()
+    places = {column.id: place for place, column in enumerate(state.table.columns)}
+    chosen = pa.array(np.flatnonzero(pending))
+    for index in state.table.unique_indexes:
+        arrays = [one_array(rows[places[number]].take(chosen)) for number in index.columns]
+        types = [state.table.column_by_id(number).type for number in index.columns]
+        tags, valid = equality.tags(state.keys.index_tags(index.id), arrays, types)
+        for place in np.flatnonzero(valid).tolist():
+            change.folded_keys.append((tags[place].tobytes(), labels[place]))
+
+
+def tier_groups(state: TableState) -> list[list[SegmentInfo]]:
+    """Which segments should be joined now."""
+    return merge.choose(list(state.manifest.segments))
+
+
+def join_segments(
+    state: TableState, group: Sequence[SegmentInfo], staging: Staging, change: ManifestChange
+) -> None:
+    """Join segments of one kind into one; postings of rows that are gone are dropped."""
+    change.retired_segments.update(info.segment for info in group)
+    if group[0].kind == HASHED:
+        lists = [state.segments.hashed_reader(info).all_lists() for info in group]
+        joined = postings.merge(lists, state.settled.live_mask)
+        if len(joined):
+            built = hashed.build(joined, state.keys.hashed, state.table.id, staging.number())
+            change.segments.append(staging.segment(built))
+        return
+    parts = [state.segments.sorted_reader(info).all() for info in group]
+    keys = np.concatenate([part[0] for part in parts])
+    ordinals = np.concatenate([part[1] for part in parts])
+    live = state.settled.live_mask(ordinals)
+    stage_sorted(state, staging, change, group[0].index, keys[live], ordinals[live])
+
+
+def alive(rows: NewRows, overlay: TableOverlay) -> npt.NDArray[np.bool_]:
+    """Which rows of one statement are still live in the transaction that added them."""
+    if len(overlay.places) == sum(len(one.ordinals) for one in overlay.added):
+        return np.ones(len(rows.ordinals), dtype=np.bool_)
+    return np.fromiter(
+        (ordinal in overlay.places for ordinal in rows.ordinals.tolist()),
+        dtype=np.bool_,
+        count=len(rows.ordinals),
+    )

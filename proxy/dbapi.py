@@ -1,0 +1,221 @@
+"""PEP 249 connection and cursor.
+
+Parameters are ``?`` or ``$1``; statements and their plans are cached by text. A connection belongs to
+one thread at a time (``threadsafety`` 1). Outside of ``BEGIN`` … ``COMMIT`` every statement is its own
+transaction unless ``autocommit`` is set to False, which begins one before the first statement, as PEP
+249 asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from encdb import errors
+from encdb.errors import InterfaceError, ProgrammingError, err
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .session import Result, Session
+
+Row = tuple[Any, ...]
+Description = tuple[str, str, None, None, None, None, None]
+
+
+class Connection:
+    """One connection to one database. Close it, or use it as a context manager.
+
+    As a context manager it commits on success, rolls back on an exception, and closes.
+    """
+
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
+
+    def __init__(self, session: Session, *, autocommit: bool = True) -> None:
+        self._session: Session | None = session
+        self.autocommit = autocommit
+
+    @property
+    def session(self) -> Session:
+        """The session underneath; InterfaceError E_CLOSED once the connection is closed."""
+        if self._session is None:
+            raise err(InterfaceError, "E_CLOSED", "the connection is closed")
+        return self._session
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self.session.in_transaction
+
+    def cursor(self) -> Cursor:
+        """A new cursor."""
+        self.session  # noqa: B018 - a closed connection must say so here.
+        return Cursor(self)
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
+        """Run one statement on a new cursor and return the cursor."""
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> Cursor:
+        """Run one statement for each row of parameters, as one transaction."""
+        return self.cursor().executemany(sql, rows)
+
+    def begin_if_needed(self) -> None:
+        """Begin a transaction when autocommit is off and none is open."""
+        if not self.autocommit and not self.session.in_transaction:
+            self.session.begin()
+
+    def commit(self) -> None:
+        """Commit the open transaction; nothing happens when none is open."""
+        self.session.commit()
+
+    def rollback(self) -> None:
+        """Forget the open transaction; nothing happens when none is open."""
+        self.session.rollback()
+
+    def close(self) -> None:
+        """Roll back what is open and release the store. Closing twice is harmless."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            session.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self.commit()
+            else:
+                self.rollback()
+        finally:
+            self.close()
+
+
+class Cursor:
+    """Runs statements and holds the result of the last one."""
+
+    arraysize = 1
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self._result: Result | None = None
+        self._rows: list[Row] | None = None
+        self._place = 0
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that made this cursor."""
+        if self._connection is None:
+            raise err(InterfaceError, "E_CLOSED", "the cursor is closed")
+        return self._connection
+
+    @property
+    def description(self) -> list[Description] | None:
+        """Name and type of each result column, or None when there are no rows to fetch."""
+        if self._result is None or self._result.table is None:
+            return None
+        return [(name, kind, None, None, None, None, None) for name, kind in self._result.columns]
+
+    @property
+    def rowcount(self) -> int:
+        """Rows returned or changed by the last statement; -1 when it has no such number."""
+        return -1 if self._result is None else self._result.rowcount
+
+    @property
+    def notices(self) -> list[str]:
+        """What the last statement had to say beside its result."""
+        return [] if self._result is None else list(self._result.notices)
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
+        """Run one statement; ``parameters`` fill ``?`` or ``$1`` … in order."""
+        if isinstance(parameters, str | bytes) or not hasattr(parameters, "__len__"):
+            raise err(
+                ProgrammingError, "E_PARAMETERS", "parameters must be a sequence of values"
+            )
+        session = self.connection.session
+        self._drop()
+        self.connection.begin_if_needed()
+        self._result = session.execute(sql, parameters)
+        return self
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> Cursor:
+        """Run one statement for each row of parameters; all of them take effect, or none."""
+        session = self.connection.session
+        self._drop()
+        self.connection.begin_if_needed()
+        self._result = session.execute_many(sql, rows)
+        return self
+
+    def _drop(self) -> None:
+        self._result, self._rows, self._place = None, None, 0
+
+    def _fetched(self) -> list[Row]:
+        if self._rows is None:
+            if self._result is None or self._result.table is None:
+                raise err(InterfaceError, "E_NO_RESULT", "there is no result to fetch from")
+            self._rows = self._result.rows()
+        return self._rows
+
+    def fetchone(self) -> Row | None:
+        """The next row, or None after the last."""
+        rows = self._fetched()
+        if self._place >= len(rows):
+            return None
+        self._place += 1
+        return rows[self._place - 1]
+
+    def fetchmany(self, size: int | None = None) -> list[Row]:
+        """The next ``size`` rows (default ``arraysize``)."""
+        rows = self._fetched()
+        start = self._place
+        self._place = min(len(rows), start + (self.arraysize if size is None else size))
+        return rows[start : self._place]
+
+    def fetchall(self) -> list[Row]:
+        """All rows that are left."""
+        rows = self._fetched()
+        start, self._place = self._place, len(rows)
+        return rows[start:]
+
+    def fetch_arrow_table(self) -> pa.Table:
+        """The whole result as an Arrow table."""
+        if self._result is None or self._result.table is None:
+            raise err(InterfaceError, "E_NO_RESULT", "there is no result to fetch from")
+        return self._result.table
+
+    def setinputsizes(self, sizes: object) -> None:
+        """Does nothing, as PEP 249 permits."""
+
+    def setoutputsize(self, size: int, column: int | None = None) -> None:
+        """Does nothing, as PEP 249 permits."""
+
+    def close(self) -> None:
+        """Release the result; the cursor cannot be used afterwards."""
+        self._drop()
+        self._connection = None
+
+    def __iter__(self) -> Iterator[Row]:
+        while (row := self.fetchone()) is not None:
+            yield row
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,192 @@
+"""From new values to everything that is stored for them, and the constraints they must meet.
+
+A statement's rows are checked and indexed as one batch before the transaction sees any of them, so a
+statement that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from encdb.errors import IntegrityError, err
+from indexes.methods import equality, keyword
+from indexes.methods import range as range_method
+from indexes.multimap.postings import PostingBatch
+
+from ..catalog import Index, Table
+from ..keyspace import TableKeys
+from ..overlay import NewRows, RemovedRows, UniqueWords
+from ..search.analysis import Analyser
+from .lookup import candidates
+from .view import TableView, as_array
+
+Ordinals = npt.NDArray[np.int64]
+
+
+def derive(table: Table, keys: TableKeys, rows: pa.RecordBatch, ordinals: Ordinals) -> NewRows:
+    """Index entries, unique tags and statistics of new rows.
+
+    Args:
+        table: the schema.
+        keys: the table's keys.
+        rows: n rows, all columns in table order.
+        ordinals: int64[n] ascending, freshly leased.
+    """
+    hashed: list[PostingBatch] = []
+    ranges: dict[int, tuple[npt.NDArray[np.uint64], Ordinals]] = {}
+    tags: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]] = {}
+    words: dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]] = {}
+    statistics: dict[int, tuple[list[int], list[int]]] = {}
+    for index in table.indexes:
+        arrays = [rows.column(position_of(table, number)) for number in index.columns]
+        types = [table.column_by_id(number).type for number in index.columns]
+        if index.method == "equality":
+            terms, valid = equality.words(keys.index_words(index.id), arrays, types)
+            chosen = np.flatnonzero(valid)
+            hashed.append(PostingBatch.of(terms[chosen], ordinals[chosen]))
+            if index.unique:
+                words[index.id] = (terms, valid)
+                tags[index.id] = equality.tags(keys.index_tags(index.id), arrays, types)
+        elif index.method == "range":
+            entries, valid = range_method.keys(arrays[0], types[0])
+            chosen = np.flatnonzero(valid)
+            ranges[index.id] = (entries[chosen], ordinals[chosen])
+        else:
+            batch, counts = keyword_postings(index, keys, arrays, ordinals)
+            hashed.append(batch)
+            statistics[index.id] = counts
+    return NewRows(
+        ordinals=ordinals,
+        rows=rows,
+        hashed=[batch for batch in hashed if len(batch)],
+        ranges={number: one for number, one in ranges.items() if len(one[1])},
+        tags=tags,
+        statistics=statistics,
+        unique_words=words,
+    )
+
+
+def position_of(table: Table, column_id: int) -> int:
+    """Place of a column in the table's row."""
+    for place, column in enumerate(table.columns):
+        if column.id == column_id:
+            return place
+    raise KeyError(column_id)
+
+
+def analyser_of(index: Index) -> Analyser:
+    """The analyser that a keyword index was declared with."""
+    return Analyser.of(dict(index.options))
+
+
+def keyword_postings(
+    index: Index, keys: TableKeys, arrays: Sequence[pa.Array], ordinals: Ordinals
+) -> tuple[PostingBatch, tuple[list[int], list[int]]]:
+    """Postings of a keyword index and its statistics (documents and tokens of each field)."""
+    analyse = analyser_of(index)
+    fields = [
+        [analyse(text) if text is not None else [] for text in array.to_pylist()]
+        for array in arrays
+    ]
+    documents = [list(one) for one in zip(*fields, strict=True)]
+    batch, statistics = keyword.postings(
+        keys.index_words(index.id),
+        documents,
+        ordinals,
+        positions=index.option("positions", "off") == "on",
+    )
+    return batch, (list(statistics.documents), list(statistics.tokens))
+
+
+def remove(view: TableView, ordinals: Ordinals) -> RemovedRows:
+    """What has to go with rows: claims of the pending ones, and keyword statistics."""
+    table, state = view.table, view.state
+    keyword_indexes = [index for index in table.indexes if index.method == "keyword"]
+    pending = as_array(one for one in ordinals.tolist() if one in state.recent)
+    statistics: dict[int, tuple[list[int], list[int]]] = {}
+    for index in keyword_indexes:
+        order, arrays = view.fetch(np.sort(ordinals), index.columns)
+        texts = [pa.chunked_array(one.chunks, type=one.type).combine_chunks() for one in arrays]
+        _, (documents, tokens) = keyword_postings(index, state.keys, texts, order)
+        statistics[index.id] = ([-one for one in documents], [-one for one in tokens])
+    tags: dict[int, list[bytes]] = {}
+    if len(pending) and table.unique_indexes:
+        for index in table.unique_indexes:
+            order, arrays = view.fetch(np.sort(pending), index.columns)
+            types = [table.column_by_id(number).type for number in index.columns]
+            plain = [one.combine_chunks() for one in arrays]
+            values, valid = equality.tags(state.keys.index_tags(index.id), plain, types)
+            by_ordinal = {
+                ordinal: values[place].tobytes() if valid[place] else b""
+                for place, ordinal in enumerate(order.tolist())
+            }
+            tags[index.id] = [by_ordinal.get(one, b"") for one in ordinals.tolist()]
+    return RemovedRows(ordinals=ordinals, tags=tags, statistics=statistics)
+
+
+def check_not_null(table: Table, rows: pa.RecordBatch) -> None:
+    """IntegrityError E_NOT_NULL when a NOT NULL or PRIMARY KEY column holds NULL."""
+    primary = table.primary_key
+    required = set(primary.columns) if primary else set()
+    for place, column in enumerate(table.columns):
+        if (column.not_null or column.id in required) and rows.column(place).null_count:
+            raise err(
+                IntegrityError,
+                "E_NOT_NULL",
+                f'column "{column.name}" of table "{table.name}" may not be NULL',
+            )
+
+
+def check_unique(view: TableView, rows: NewRows, replaced: Ordinals) -> None:
+    """IntegrityError E_DUPLICATE_KEY when a unique value exists already, or twice in the batch.
+
+    The answer is verified: the proxy looks in the hidden index, in the pending deltas and in the
+    transaction's own changes, none of which the store can shorten.
+
+    Args:
+        view: the table without the new rows.
+        rows: the new rows.
+        replaced: ordinals of rows that the same statement removes.
+    """
+    for index in view.table.unique_indexes:
+        words, valid = rows.unique_words[index.id]
+        chosen = words[valid]
+        if len(np.unique(chosen)) != len(chosen):
+            tags, _ = rows.tags[index.id]
+            distinct = {tag.tobytes() for tag in tags[valid]}
+            if len(distinct) != len(chosen):
+                raise duplicate(view.table, index)
+        found = candidates(view, chosen)
+        if len(replaced):
+            found = found[~np.isin(found, replaced)]
+        if len(found):
+            raise duplicate(view.table, index)
+
+
+def duplicate(table: Table, index: Index) -> IntegrityError:
+    """The error for a duplicate key: it names the constraint, never the value."""
+    columns = ", ".join(table.names(index.columns))
+    return err(
+        IntegrityError,
+        "E_DUPLICATE_KEY",
+        f'a row with the same ({columns}) exists already: constraint "{index.name}" of table '
+        f'"{table.name}"',
+    )
+
+
+def claimed_elsewhere(view: TableView, batches: Iterable[UniqueWords]) -> bool:
+    """Whether a unique value of this transaction is live in the store's newer state as well."""
+    merged: dict[int, list[npt.NDArray[np.uint64]]] = {}
+    for batch in batches:
+        for index_id, (words, valid) in batch.items():
+            merged.setdefault(index_id, []).append(words[valid])
+    own = view.overlay.places
+    for words in merged.values():
+        found = candidates(view, np.unique(np.concatenate(words)))
+        if any(ordinal not in own for ordinal in found.tolist()):
+            return True
+    return False

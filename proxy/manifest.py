@@ -1,0 +1,107 @@
+"""The manifest: what is live in one table, at one epoch.
+
+A merge or a bulk load replaces it by compare-and-swap. It names every live segment with its salt, so
+that an index page of another segment, or of an abandoned build, cannot stand in; and it is chained:
+``chain(e) = SHA-256(chain(e - 1) ‖ SHA-256(manifest blob e))``, so that a client with a pin can tell
+a successor of what it saw from a fork.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cbor2
+
+from indexes.errors import IntegrityFailure
+from indexes.multimap.segment import SegmentInfo
+from indexes.seal import RecordSealer, pad, unpad
+
+from .keyspace import TableKeys, sha256
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedWriter:
+    """How far one writer's deltas are folded into the segments."""
+
+    number: int
+    hash: bytes
+    day: int
+    """Day number (days since 1970) of the last fold; idle writers are dropped after a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatistics:
+    """What ranking needs of one keyword index, over settled live rows."""
+
+    documents: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One epoch of one table. Epoch 0 is the empty table and has no blob."""
+
+    epoch: int
+    previous: bytes
+    """Chain value of the epoch before, 32 bytes."""
+    catalog_version: int = 0
+    catalog_hash: bytes = bytes(32)
+    rows: int = 0
+    """Settled live rows."""
+    frontier: dict[bytes, FoldedWriter] = field(default_factory=dict)
+    segments: tuple[SegmentInfo, ...] = ()
+    """Hashed and sorted segments, oldest first."""
+    liveness: tuple[SegmentInfo, ...] = ()
+    """Liveness segments, oldest first; a later one wins block by block."""
+    statistics: dict[int, IndexStatistics] = field(default_factory=dict)
+
+
+def seal_manifest(sealer: RecordSealer, keys: TableKeys, manifest: Manifest) -> bytes:
+    """The sealed, padded manifest."""
+    body = {
+        "previous": manifest.previous,
+        "catalog": [manifest.catalog_version, manifest.catalog_hash],
+        "rows": manifest.rows,
+        "frontier": {
+            writer: [end.number, end.hash, end.day] for writer, end in manifest.frontier.items()
+        },
+        "segments": [list(info.to_tuple()) for info in manifest.segments],
+        "liveness": [list(info.to_tuple()) for info in manifest.liveness],
+        "statistics": {
+            index: [list(stats.documents), list(stats.tokens)]
+            for index, stats in manifest.statistics.items()
+        },
+    }
+    return sealer.seal(pad(cbor2.dumps(body)), keys.manifest_aad(manifest.epoch))
+
+
+def open_manifest(sealer: RecordSealer, keys: TableKeys, epoch: int, blob: bytes) -> Manifest:
+    """The manifest of ``epoch``; IntegrityFailure when the blob is not that epoch's."""
+    body = cbor2.loads(unpad(sealer.open(blob, keys.manifest_aad(epoch))))
+    try:
+        return Manifest(
+            epoch=epoch,
+            previous=body["previous"],
+            catalog_version=body["catalog"][0],
+            catalog_hash=body["catalog"][1],
+            rows=body["rows"],
+            frontier={
+                writer: FoldedWriter(number, last, day)
+                for writer, (number, last, day) in body["frontier"].items()
+            },
+            segments=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["segments"]),
+            liveness=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["liveness"]),
+            statistics={
+                index: IndexStatistics(tuple(documents), tuple(tokens))
+                for index, (documents, tokens) in body["statistics"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as problem:
+        raise IntegrityFailure from problem
+
+
+def next_chain(chain: bytes, link: bytes) -> bytes:
+    """The chain value after a manifest whose blob hashes to ``link``."""
+    return sha256(chain, link)

@@ -1,0 +1,248 @@
+"""From CREATE and DROP statements to the next catalog."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Sequence
+
+from encdb.errors import NotSupportedError, ProgrammingError, err
+from indexes.types import ColumnType, Kind
+
+from .catalog import (
+    FIRST_COLUMN_ID,
+    MAX_COLUMNS,
+    Catalog,
+    Check,
+    Column,
+    ForeignKey,
+    Index,
+    Table,
+    index_name,
+)
+from .search.analysis import Analyser
+from .sql.statements import CreateIndex, CreateTable
+
+KEYWORD_OPTIONS = ("language", "positions", "stopwords")
+NAME_BYTES = 256
+
+
+def create_table(catalog: Catalog, statement: CreateTable) -> tuple[Catalog, Table]:
+    """The catalog with a new table, and the table."""
+    check_name(statement.name, "table")
+    if statement.name.casefold() in catalog.index_names():
+        raise err(
+            ProgrammingError, "E_DUPLICATE_NAME", f'"{statement.name}" exists already'
+        )
+    if not statement.columns:
+        raise err(ProgrammingError, "E_SYNTAX", f'table "{statement.name}" has no columns')
+    if len(statement.columns) > MAX_COLUMNS:
+        raise err(
+            NotSupportedError, "E_TOO_MANY_COLUMNS", f"a table has at most {MAX_COLUMNS} columns"
+        )
+    columns: list[Column] = []
+    seen: set[str] = set()
+    for number, one in enumerate(statement.columns, start=FIRST_COLUMN_ID):
+        check_name(one.name, "column")
+        if one.name.casefold() in seen:
+            raise err(
+                ProgrammingError, "E_DUPLICATE_NAME", f'column "{one.name}" is named twice'
+            )
+        seen.add(one.name.casefold())
+        columns.append(Column(number, one.name, one.type, one.not_null, one.default))
+    table = Table(
+        id=fresh_table_id(catalog),
+        name=statement.name,
+        columns=tuple(columns),
+        created=catalog.version + 1,
+    )
+    if statement.primary_key is not None:
+        key = statement.primary_key
+        table = add_unique(catalog, table, key.columns, key.name, primary=True)
+    for unique in statement.uniques:
+        table = add_unique(catalog, table, unique.columns, unique.name, primary=False)
+    checks = tuple(
+        Check(check.name or f"{table.name}_check{number or ''}", check.expression)
+        for number, check in enumerate(statement.checks)
+    )
+    foreign = []
+    for number, key_def in enumerate(statement.foreign_keys):
+        ids = tuple(table.column(name).id for name in key_def.columns)
+        default = "_".join((table.name, *key_def.columns, "fkey"))
+        foreign.append(
+            ForeignKey(
+                key_def.name or (default if number == 0 else f"{default}{number}"),
+                ids,
+                key_def.target,
+                key_def.target_columns,
+                key_def.on_delete,
+                key_def.on_update,
+            )
+        )
+    table = dataclasses.replace(table, checks=checks, foreign_keys=tuple(foreign))
+    return catalog.with_table(table), table
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse names that could not be shown or stored."""
+    if not name or len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES or "\0" in name:
+        raise err(
+            ProgrammingError,
+            "E_INVALID_NAME",
+            f"the name of a {what} has 1 to {NAME_BYTES} bytes and no NUL",
+        )
+
+
+def fresh_table_id(catalog: Catalog) -> int:
+    """A random 32-bit number that no table has."""
+    taken = {table.id for table in catalog.tables}
+    while (number := secrets.randbits(32)) in taken:
+        pass
+    return number
+
+
+def add_unique(
+    catalog: Catalog, table: Table, names: Sequence[str], name: str | None, *, primary: bool
+) -> Table:
+    """The table with the index behind a PRIMARY KEY or UNIQUE constraint."""
+    columns = tuple(table.column(one).id for one in names)
+    if primary:
+        default = f"{table.name}_pkey"
+        if default.casefold() in catalog.index_names():
+            default = index_name(catalog, table, (), "pkey")
+    else:
+        default = index_name(catalog, table, names, "key")
+    for column_id in columns:
+        require_equality(table.column_by_id(column_id).type, table, column_id)
+    index = Index(
+        id=table.next_index_id,
+        name=name or default,
+        method="equality",
+        columns=columns,
+        unique=True,
+        primary=primary,
+    )
+    return with_index(catalog, table, index)
+
+
+def with_index(catalog: Catalog, table: Table, index: Index) -> Table:
+    """The table with one more index; ProgrammingError when its name is taken."""
+    taken = catalog.index_names() | {one.name.casefold() for one in table.indexes}
+    if index.name.casefold() in taken:
+        raise err(ProgrammingError, "E_DUPLICATE_NAME", f'"{index.name}" exists already')
+    return dataclasses.replace(
+        table, indexes=(*table.indexes, index), next_index_id=table.next_index_id + 1
+    )
+
+
+def create_index(catalog: Catalog, statement: CreateIndex) -> tuple[Catalog, Table, Index]:
+    """The catalog with a new index, its table as it becomes, and the index."""
+    table = catalog.table(statement.table)
+    columns = tuple(table.column(name).id for name in statement.columns)
+    if len(set(columns)) != len(columns):
+        raise err(ProgrammingError, "E_DUPLICATE_NAME", "a column is named twice")
+    types = [table.column_by_id(number).type for number in columns]
+    if statement.unique and statement.method != "equality":
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            f"a unique index by {statement.method} is not served",
+            "Use CREATE UNIQUE INDEX … USING equality.",
+        )
+    options = index_options(statement)
+    if statement.method == "equality":
+        for column_id, _ in zip(columns, types, strict=True):
+            require_equality(table.column_by_id(column_id).type, table, column_id)
+    elif statement.method == "range":
+        require_range(table, columns, types)
+    else:
+        require_text(table, columns, types)
+    name = statement.name or index_name(catalog, table, statement.columns, "idx")
+    check_name(name, "index")
+    index = Index(
+        id=table.next_index_id,
+        name=name,
+        method=statement.method,
+        columns=columns,
+        unique=statement.unique,
+        options=options,
+    )
+    changed = with_index(catalog, table, index)
+    return catalog.with_table(changed), changed, index
+
+
+def index_options(statement: CreateIndex) -> tuple[tuple[str, str], ...]:
+    """The options of an index, checked."""
+    allowed = KEYWORD_OPTIONS if statement.method == "keyword" else ()
+    for name, value in statement.options:
+        if name not in allowed:
+            known = ", ".join(allowed) if allowed else "none"
+            raise err(
+                ProgrammingError,
+                "E_UNKNOWN_OPTION",
+                f'an index by {statement.method} has no option "{name}"',
+                f"Options: {known}.",
+            )
+        if name != "language" and value not in ("on", "off"):
+            raise err(
+                ProgrammingError, "E_UNKNOWN_OPTION", f'option "{name}" is on or off'
+            )
+    if statement.method == "keyword":
+        Analyser.of(dict(statement.options))
+    return tuple(sorted(statement.options))
+
+
+def require_equality(kind: ColumnType, table: Table, column_id: int) -> None:
+    """Refuse equality on types whose equal values have several encodings."""
+    if kind.kind in (Kind.JSON, Kind.INTERVAL):
+        raise err(
+            NotSupportedError,
+            "E_INDEX_TYPE",
+            f'column "{table.column_by_id(column_id).name}" is {kind.sql}, which has no equality '
+            "index",
+            "Index a column of another type.",
+        )
+
+
+def require_range(table: Table, columns: Sequence[int], types: Sequence[ColumnType]) -> None:
+    """Refuse a range index on several columns or on a type without an order."""
+    if len(columns) != 1:
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "a range index on several columns is not served",
+            "Index each column by itself.",
+        )
+    if not types[0].ordered:
+        raise err(
+            NotSupportedError,
+            "E_INDEX_TYPE",
+            f'column "{table.column_by_id(columns[0]).name}" is {types[0].sql}, which has no order',
+            "Index a column of another type.",
+        )
+
+
+def require_text(table: Table, columns: Sequence[int], types: Sequence[ColumnType]) -> None:
+    """Refuse a keyword index on anything but TEXT."""
+    for column_id, kind in zip(columns, types, strict=True):
+        if kind.kind is not Kind.TEXT:
+            raise err(
+                NotSupportedError,
+                "E_INDEX_TYPE",
+                f'column "{table.column_by_id(column_id).name}" is {kind.sql}; a keyword index '
+                "takes TEXT",
+                "Index a TEXT column.",
+            )
+
+
+def drop_index(catalog: Catalog, table: Table, index: Index) -> Catalog:
+    """The catalog without one index; constraints cannot be dropped this way."""
+    if index.unique and (index.primary or index.name.endswith(("_pkey", "_key"))):
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            f'"{index.name}" belongs to a constraint of table "{table.name}"',
+            "Make the table anew without the constraint.",
+        )
+    kept = tuple(one for one in table.indexes if one.id != index.id)
+    return catalog.with_table(dataclasses.replace(table, indexes=kept))

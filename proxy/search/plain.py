@@ -1,0 +1,128 @@
+"""Queries over plain texts: how ``@@`` is answered without an index, and what an index must agree with.
+
+`matches` decides one document by looking at its tokens, with none of the set operations of `evaluate`;
+tests hold the two against each other. `gather` builds postings from tokens, for rows that are in
+no index yet (a transaction's own) and for ranking by a plain scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from indexes.multimap.arrays import Mask, offsets_of
+from indexes.multimap.postings import Positions
+from proxy.search.analysis import DEFAULT_LANGUAGE, Analyser, analyser
+from proxy.search.evaluate import TermPostings
+from proxy.search.query import And, Node, Or, Phrase, Query, Term, parse
+from proxy.search.rank import Statistics, best, bm25
+
+
+def matches_plain(
+    query: Query | str, texts: Sequence[str | None], language: str = DEFAULT_LANGUAGE
+) -> bool:
+    """Whether one document, given as the texts of its fields, satisfies a query.
+
+    A field that is NULL holds nothing. Phrases are served: the whole text is at hand.
+
+    Raises:
+        ProgrammingError: E_MATCH_QUERY for a malformed query, E_UNKNOWN_OPTION for a language.
+    """
+    analyse = analyser(language)
+    parsed = parse(query, analyse) if isinstance(query, str) else query
+    return matches(parsed, analyse.many(texts))
+
+
+def matches_column(query: Query, rows: Iterable[Sequence[str | None]], analyse: Analyser) -> Mask:
+    """`matches` for many documents: bool[n]. `analyse` is the one the query was parsed with."""
+    return np.fromiter((matches(query, analyse.many(row)) for row in rows), dtype=np.bool_)
+
+
+def matches(query: Query, fields: Sequence[Sequence[str]]) -> bool:
+    """Whether one document, given as the tokens of its fields, satisfies a query."""
+    present = set[str]().union(*fields)
+    return _matches(query.root, fields, present)
+
+
+def search_plain(
+    query: Query,
+    documents: Sequence[tuple[int, Sequence[Sequence[str]]]],
+    fields: int,
+    limit: int | None = None,
+) -> list[tuple[int, float]]:
+    """(ordinal, score) of the matching documents, best first, by a plain scan.
+
+    Args:
+        query: from `parse`.
+        documents: each an ordinal and the tokens of its fields.
+        fields: how many fields every document has.
+        limit: how many to return; None for all.
+    """
+    postings, statistics = gather(documents, fields, query.terms.__contains__)
+    found = sorted(ordinal for ordinal, tokens in documents if matches(query, tokens))
+    ordinals = np.asarray(found, dtype=np.int64)
+    scores = bm25(query, postings, statistics, ordinals)
+    order = best(scores, ordinals, limit)
+    return list(zip(ordinals[order].tolist(), scores[order].tolist(), strict=True))
+
+
+def gather(
+    documents: Iterable[tuple[int, Sequence[Sequence[str]]]],
+    fields: int,
+    wanted: Callable[[str], bool] | None = None,
+) -> tuple[dict[str, TermPostings], Statistics]:
+    """Postings with positions, and totals, of documents given as ordinals and tokens per field.
+
+    Args:
+        documents: in any order; ordinals are distinct.
+        fields: how many fields every document has.
+        wanted: the tokens whose postings are asked for; None for all.
+    """
+    rows: dict[str, list[tuple[int, int, int, list[int]]]] = {}
+    totals, count = [0] * fields, 0
+    for ordinal, tokens_of_fields in documents:
+        count += 1
+        for field, tokens in enumerate(tokens_of_fields):
+            totals[field] += len(tokens)
+            places: dict[str, list[int]] = {}
+            for place, token in enumerate(tokens):
+                if wanted is None or wanted(token):
+                    places.setdefault(token, []).append(place)
+            for token, at in places.items():
+                rows.setdefault(token, []).append((ordinal, field, len(tokens), at))
+    postings = {token: _postings(found) for token, found in rows.items()}
+    return postings, Statistics(count, tuple(totals))
+
+
+def _postings(rows: list[tuple[int, int, int, list[int]]]) -> TermPostings:
+    sizes = np.asarray([len(at) for *_, at in rows], dtype=np.int64)
+    flat = np.asarray([place for *_, at in rows for place in at], dtype=np.uint32)
+    return TermPostings.of(
+        np.asarray([ordinal for ordinal, *_ in rows], dtype=np.int64),
+        np.asarray([field for _, field, *_ in rows], dtype=np.uint32),
+        sizes.astype(np.uint32),
+        np.asarray([length for _, _, length, _ in rows], dtype=np.uint32),
+        Positions(flat, offsets_of(sizes)),
+    )
+
+
+def _matches(node: Node, fields: Sequence[Sequence[str]], present: set[str]) -> bool:
+    if isinstance(node, Term):
+        return node.token in present
+    if isinstance(node, Phrase):
+        wanted = node.tokens
+        return present.issuperset(wanted) and any(_side_by_side(wanted, field) for field in fields)
+    if isinstance(node, And):
+        return all(_matches(part, fields, present) for part in node.parts)
+    if isinstance(node, Or):
+        return any(_matches(part, fields, present) for part in node.parts)
+    return not _matches(node.part, fields, present)
+
+
+def _side_by_side(wanted: tuple[str, ...], tokens: Sequence[str]) -> bool:
+    width = len(wanted)
+    return any(
+        tokens[start] == wanted[0] and tuple(tokens[start : start + width]) == wanted
+        for start in range(len(tokens) - width + 1)
+    )

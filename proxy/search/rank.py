@@ -1,0 +1,105 @@
+"""BM25 over posting lists: which of the matching documents come first.
+
+Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), in the form for
+several fields (BM25F): a term's frequencies in the fields of a document are normalised by each field's
+length, added, and saturated once,
+
+    f(t, d) = sum over fields of  w · tf / (1 - b + b · length / average length of the field)
+    score(d) = sum over scored terms of  idf(t) · f · (k1 + 1) / (f + k1)
+    idf(t) = ln(1 + (N - df + 1/2) / (df + 1/2))
+
+with k1 = 1.2, b = 0.75 and every weight 1 unless given. Over a single field it is plain BM25. The idf is
+never negative. A field's average length counts as at least one token, because a field that is mostly
+empty (attachment names) would otherwise punish the few documents that have it.
+
+Everything comes from the posting lists and two totals per index, so ranking reads no document. Terms
+are added in sorted order and documents with equal scores stand in order of ordinal: the same data in
+any mix of segments and deltas gives the same scores, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.multimap.arrays import I64
+from proxy.search.evaluate import NO_POSTINGS, TermPostings, contains
+from proxy.search.query import Query
+
+K1: Final = 1.2
+B: Final = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Totals of one keyword index.
+
+    Attributes:
+        documents: live documents, those without any text included.
+        tokens: tokens per field, over all of them.
+    """
+
+    documents: int
+    tokens: tuple[int, ...]
+
+    def averages(self) -> NDArray[np.float64]:
+        """Average tokens per field, at least 1: float64[fields]."""
+        totals = np.asarray(self.tokens, dtype=np.float64)
+        return np.maximum(totals / max(self.documents, 1), 1.0)
+
+
+def bm25(
+    query: Query,
+    postings: Mapping[str, TermPostings],
+    statistics: Statistics,
+    ordinals: I64,
+    weights: Sequence[float] | None = None,
+) -> NDArray[np.float64]:
+    """The scores of matching documents.
+
+    Args:
+        query: its `scored` terms count.
+        postings: by token, live documents only; a missing one has no postings.
+        statistics: totals of the index; `tokens` has one entry per field.
+        ordinals: int64[n], ascending and unique, such as `evaluate` returns.
+        weights: one factor per field; None for 1.
+
+    Returns:
+        float64[n], not negative; 0 for a document that matched by negations alone.
+    """
+    averages = statistics.averages()
+    factors = np.ones(len(averages)) if weights is None else np.asarray(weights, dtype=np.float64)
+    scores = np.zeros(len(ordinals), dtype=np.float64)
+    for token in query.scored:
+        term = postings.get(token, NO_POSTINGS)
+        if not len(term):
+            continue
+        df = len(term.documents)
+        # Statistics that lag behind the lists must not make a term count against its documents.
+        total = max(statistics.documents, df)
+        idf = np.log1p((total - df + 0.5) / (df + 0.5))
+        kept = np.flatnonzero(contains(ordinals, term.ordinals))
+        field = term.fields[kept]
+        norm = 1.0 - B + B * term.lengths[kept] / averages[field]
+        row = np.searchsorted(ordinals, term.ordinals[kept])
+        # bincount adds in the order of the postings, which is that of the fields.
+        found = np.bincount(row, factors[field] * term.tf[kept] / norm, minlength=len(ordinals))
+        scores += idf * found * (K1 + 1.0) / (found + K1)
+    return scores
+
+
+def best(scores: NDArray[np.float64], ordinals: I64, limit: int | None = None) -> I64:
+    """Where the best documents are, best first: int64[min(n, limit)] indexes.
+
+    Equal scores stand in order of ordinal, also where `limit` cuts between them.
+    """
+    chosen = np.arange(len(scores), dtype=np.int64)
+    if limit is not None and 0 < limit < len(scores):
+        threshold = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+        chosen = np.flatnonzero(scores >= threshold)
+    order = chosen[np.lexsort((ordinals[chosen], -scores[chosen]))]
+    return order if limit is None else order[: max(limit, 0)]

@@ -1,0 +1,211 @@
+"""Settled rows: which exist, by the liveness segments, and what they hold, by the packs.
+
+A liveness entry per block of 4,096 ordinals carries the bitmap of live rows and the number and salt of
+the block's pack. The salt is fresh for each build of a pack, so an entry that verifies names exactly one
+ciphertext per column; a pack of another time or place does not open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from indexes.errors import IntegrityFailure
+from indexes.labels import BLOCK
+from indexes.multimap.segment import SegmentInfo
+from indexes.records.liveness import LivenessEntry, LivenessReader
+from indexes.records.pack import DIRECTORY_COLUMN, PackSealer, decode_column, decode_directory, pack_address
+from indexes.types import ColumnType
+
+from .keyspace import TableKeys
+from .manifest import Manifest
+from .reading import COLUMN_CACHE_BYTES, ByteCache, Channel
+
+Ordinals = npt.NDArray[np.int64]
+BLOCK_BITS = 12
+LOW_MASK = BLOCK - 1
+
+
+class SettledRows:
+    """Settled rows of one table, as one manifest lists them."""
+
+    def __init__(self, table_id: int, keys: TableKeys, channel: Channel) -> None:
+        self._table = table_id
+        self._keys = keys
+        self._channel = channel
+        self._infos: tuple[SegmentInfo, ...] = ()
+        self._readers: dict[int, LivenessReader] = {}
+        self._homes: dict[int, int] | None = None
+        self._entries: dict[tuple[int, int], LivenessEntry] = {}
+        self._live: Ordinals | None = None
+        self._columns: ByteCache[pa.Array] = ByteCache(COLUMN_CACHE_BYTES)
+        self._slots: ByteCache[npt.NDArray[np.uint16]] = ByteCache(COLUMN_CACHE_BYTES // 4)
+
+    def stand_on(self, manifest: Manifest) -> None:
+        """Follow a new manifest; what its predecessor shares with it stays cached."""
+        self._infos = manifest.liveness
+        kept = {info.segment for info in self._infos}
+        self._readers = {number: one for number, one in self._readers.items() if number in kept}
+        self._entries = {place: one for place, one in self._entries.items() if place[0] in kept}
+        self._homes = None
+        self._live = None
+
+    def _reader(self, info: SegmentInfo) -> LivenessReader:
+        reader = self._readers.get(info.segment)
+        if reader is None:
+            reader = LivenessReader(
+                info,
+                self._keys.liveness,
+                self._table,
+                lambda numbers: self._channel.pages(self._table, info.segment, numbers),
+            )
+            self._readers[info.segment] = reader
+        return reader
+
+    def _home(self) -> dict[int, int]:
+        """Block to the position of the newest liveness segment that lists it."""
+        if self._homes is None:
+            homes: dict[int, int] = {}
+            for place, info in enumerate(self._infos):
+                for block in self._reader(info).blocks().tolist():
+                    homes[block] = place
+            self._homes = homes
+        return self._homes
+
+    def blocks(self) -> list[int]:
+        """Every block that has a liveness entry, ascending."""
+        return sorted(self._home())
+
+    def entries(self, blocks: Iterable[int]) -> dict[int, LivenessEntry]:
+        """Liveness entries of those of ``blocks`` that have one."""
+        homes = self._home()
+        found: dict[int, LivenessEntry] = {}
+        missing: dict[int, list[int]] = {}
+        for block in blocks:
+            place = homes.get(block)
+            if place is None:
+                continue
+            entry = self._entries.get((self._infos[place].segment, block))
+            if entry is None:
+                missing.setdefault(place, []).append(block)
+            else:
+                found[block] = entry
+        for place, wanted in missing.items():
+            info = self._infos[place]
+            for entry in self._reader(info).entries(wanted):
+                self._entries[(info.segment, entry.block)] = entry
+                found[entry.block] = entry
+            if any(block not in found for block in wanted):
+                raise IntegrityFailure
+        return found
+
+    def live_mask(self, ordinals: Ordinals) -> npt.NDArray[np.bool_]:
+        """Which ordinals are settled live rows, deltas aside."""
+        mask = np.zeros(len(ordinals), dtype=np.bool_)
+        blocks = ordinals >> BLOCK_BITS
+        entries = self.entries(np.unique(blocks).tolist())
+        if not entries:
+            return mask
+        known = np.array(sorted(entries), dtype=np.int64)
+        bitmaps = np.stack([entries[block].bitmap for block in known.tolist()])
+        place = np.minimum(np.searchsorted(known, blocks), len(known) - 1)
+        low = ordinals & LOW_MASK
+        bits = (bitmaps[place, low >> 3] >> (low & 7).astype(np.uint8)) & 1
+        hit: npt.NDArray[np.bool_] = (known[place] == blocks) & bits.astype(np.bool_)
+        return hit
+
+    def live_ordinals(self) -> Ordinals:
+        """Every settled live row, deltas aside, ascending."""
+        if self._live is None:
+            entries = self.entries(self.blocks())
+            parts = [
+                (block << BLOCK_BITS)
+                + np.flatnonzero(np.unpackbits(entries[block].bitmap, bitorder="little"))
+                for block in sorted(entries)
+            ]
+            self._live = (
+                np.concatenate(parts).astype(np.int64) if parts else np.empty(0, dtype=np.int64)
+            )
+        return self._live
+
+    def sealer(self, entry: LivenessEntry) -> PackSealer:
+        """The cipher of one block's pack."""
+        return PackSealer(self._keys.packs, entry.salt, self._keys.aad("pack"))
+
+    def read(
+        self, ordinals: Ordinals, columns: Sequence[tuple[int, ColumnType]]
+    ) -> list[pa.ChunkedArray]:
+        """Values of settled rows, one chunked array per column, in the order of ``ordinals``.
+
+        Args:
+            ordinals: ascending settled ordinals; one that is not in its pack is an integrity failure.
+            columns: (column id, type).
+        """
+        blocks, starts = np.unique(ordinals >> BLOCK_BITS, return_index=True)
+        bounds = [*starts.tolist(), len(ordinals)]
+        entries = self.entries(blocks.tolist())
+        if len(entries) != len(blocks):
+            raise IntegrityFailure
+        slots, arrays = self._load([entries[block] for block in blocks.tolist()], columns)
+        chunks: list[list[pa.Array]] = [[] for _ in columns]
+        for number, block in enumerate(blocks.tolist()):
+            pack = entries[block].pack
+            low = (ordinals[bounds[number] : bounds[number + 1]] & LOW_MASK).astype(np.uint16)
+            present = slots[pack]
+            places = np.searchsorted(present, low)
+            if len(low) > len(present) or not np.array_equal(
+                present[np.minimum(places, len(present) - 1)], low
+            ):
+                raise IntegrityFailure
+            take = None if len(low) == len(present) else pa.array(places)
+            for position, (column_id, _) in enumerate(columns):
+                array = arrays[pack, column_id]
+                if len(array) != len(present):
+                    raise IntegrityFailure
+                chunks[position].append(array if take is None else array.take(take))
+        return [
+            pa.chunked_array(parts, type=kind.arrow)
+            for parts, (_, kind) in zip(chunks, columns, strict=True)
+        ]
+
+    def _load(
+        self, entries: Sequence[LivenessEntry], columns: Sequence[tuple[int, ColumnType]]
+    ) -> tuple[dict[int, npt.NDArray[np.uint16]], dict[tuple[int, int], pa.Array]]:
+        """Slots by pack, and arrays by (pack, column): from the cache, the rest in one request."""
+        slots: dict[int, npt.NDArray[np.uint16]] = {}
+        arrays: dict[tuple[int, int], pa.Array] = {}
+        wanted: dict[int, tuple[LivenessEntry, int, ColumnType | None]] = {}
+        for entry in entries:
+            present = self._slots.get(entry.pack)
+            if present is None:
+                address = pack_address(entry.pack, DIRECTORY_COLUMN)
+                wanted[address] = (entry, DIRECTORY_COLUMN, None)
+            else:
+                slots[entry.pack] = present
+            for column_id, kind in columns:
+                array = self._columns.get((entry.pack, column_id))
+                if array is None:
+                    wanted[pack_address(entry.pack, column_id)] = (entry, column_id, kind)
+                else:
+                    arrays[entry.pack, column_id] = array
+        if not wanted:
+            return slots, arrays
+        sealers: dict[int, PackSealer] = {}
+        for address, blob in self._channel.packs(self._table, sorted(wanted)):
+            entry, column_id, column_type = wanted[address]
+            sealer = sealers.get(entry.pack)
+            if sealer is None:
+                sealer = sealers[entry.pack] = self.sealer(entry)
+            plain = sealer.open(entry.pack, column_id, blob)
+            if column_type is None:
+                present = decode_directory(plain)
+                slots[entry.pack] = present
+                self._slots.put(entry.pack, present, len(plain))
+            else:
+                array = decode_column(plain, column_type)
+                arrays[entry.pack, column_id] = array
+                self._columns.put((entry.pack, column_id), array, len(plain))
+        return slots, arrays

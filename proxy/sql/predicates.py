@@ -1,0 +1,185 @@
+"""Predicates that an index can serve, per column: the vocabulary between planner and execution.
+
+A predicate on a table means: rows for which it is not true cannot change the statement's result. It is
+a superset filter and nothing more, because the local engine runs the original query over what was
+fetched. Every atom is false or NULL for a NULL in its column, so that no predicate keeps a row which
+an outer join made up; the rules of :mod:`.rules` rest on that.
+
+Operands are literals, already values of the column's type (``int``, ``Decimal``, ``float``, ``str``,
+``bytes``, ``bool``, ``date``, ``time``, ``datetime``, ``UUID``), or parameters, which
+:func:`.compare.bind` turns into such literals when they are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value of the column's type. It is hidden from ``repr``, because reprs end up in logs."""
+
+    value: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """The statement's parameter number ``index``, counted from 0."""
+
+    index: int
+
+
+Operand = Literal | Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """``column = operand``."""
+
+    column: int
+    operand: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """``column IN (operands)``; NULL among them counts for nothing."""
+
+    column: int
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A range of a column; an end that is None is open. NULLs are never within."""
+
+    column: int
+    low: Operand | None = None
+    low_inclusive: bool = True
+    high: Operand | None = None
+    high_inclusive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The row satisfies number ``match`` of the access's ``matches``."""
+
+    match: int
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All parts. Without any it is true of every row."""
+
+    parts: tuple[Predicate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one part. Without any it is true of no row: nothing need be fetched."""
+
+    parts: tuple[Predicate, ...]
+
+
+Predicate = Equals | In | Between | Match | And | Or
+
+EVERYTHING: Final = And(())
+NOTHING: Final = Or(())
+
+
+def conjunction(parts: Iterable[Predicate]) -> Predicate:
+    """AND, flattened and without repetition."""
+    flat: dict[Predicate, None] = {}
+    for part in parts:
+        for item in part.parts if isinstance(part, And) else (part,):
+            flat[item] = None
+    if NOTHING in flat:
+        return NOTHING
+    return next(iter(flat)) if len(flat) == 1 else And(tuple(flat))
+
+
+def disjunction(parts: Iterable[Predicate]) -> Predicate:
+    """OR, flattened and without repetition; equalities on one column become one IN."""
+    flat: dict[Predicate, None] = {}
+    for part in parts:
+        for item in part.parts if isinstance(part, Or) else (part,):
+            flat[item] = None
+    if EVERYTHING in flat:
+        return EVERYTHING
+    merged = _merge_equalities(flat)
+    return merged[0] if len(merged) == 1 else Or(tuple(merged))
+
+
+def _merge_equalities(parts: Iterable[Predicate]) -> list[Predicate]:
+    operands: dict[int, dict[Operand, None]] = {}
+    others: list[Predicate] = []
+    for part in parts:
+        if isinstance(part, Equals):
+            operands.setdefault(part.column, {})[part.operand] = None
+        elif isinstance(part, In):
+            operands.setdefault(part.column, {}).update(dict.fromkeys(part.operands))
+        else:
+            others.append(part)
+    equalities: list[Predicate] = [
+        Equals(column, next(iter(found))) if len(found) == 1 else In(column, tuple(found))
+        for column, found in operands.items()
+    ]
+    return equalities + others
+
+
+def atoms(predicate: Predicate) -> Iterator[Equals | In | Between | Match]:
+    """Every atom of a predicate, from left to right."""
+    if isinstance(predicate, And | Or):
+        for part in predicate.parts:
+            yield from atoms(part)
+    else:
+        yield predicate
+
+
+def describe(
+    predicate: Predicate, column_name: Callable[[int], str], match_text: Callable[[int], str]
+) -> str:
+    """A predicate as SQL for EXPLAIN. Literals are shown: they came from the user's own statement."""
+
+    def text(node: Predicate) -> str:
+        match node:
+            case Equals(column, operand):
+                return f"{column_name(column)} = {_value(operand)}"
+            case In(column, operands):
+                return f"{column_name(column)} IN ({', '.join(map(_value, operands))})"
+            case Between():
+                return _range(node, column_name(node.column))
+            case Match(number):
+                return match_text(number)
+            case And(parts):
+                return " AND ".join(_wrap(part) for part in parts) if parts else "TRUE"
+            case Or(parts):
+                return " OR ".join(text(part) for part in parts) if parts else "FALSE"
+
+    def _wrap(node: Predicate) -> str:
+        return f"({text(node)})" if isinstance(node, Or) and node.parts else text(node)
+
+    return text(predicate)
+
+
+def _range(node: Between, name: str) -> str:
+    ends = []
+    if node.low is not None:
+        ends.append(f"{name} {'>=' if node.low_inclusive else '>'} {_value(node.low)}")
+    if node.high is not None:
+        ends.append(f"{name} {'<=' if node.high_inclusive else '<'} {_value(node.high)}")
+    return " AND ".join(ends) if ends else f"{name} IS NOT NULL"
+
+
+def _value(operand: Operand) -> str:
+    if isinstance(operand, Parameter):
+        return f"${operand.index + 1}"
+    value = operand.value
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    if isinstance(value, int | float) or type(value).__name__ == "Decimal":
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,331 @@
+"""Tokens: cutting a script into statements, numbering parameters, reading a statement word by word.
+
+Every decision about raw SQL is made on tokens of sqlglot's PostgreSQL tokenizer, never on text, so a
+semicolon, comment mark or keyword within a string or a quoted identifier is never taken for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
+
+from encdb.errors import NotSupportedError, ProgrammingError, err
+
+POSTGRES: Final = sqlglot.Dialect.get_or_raise("postgres")
+
+MAX_STATEMENT_CHARACTERS: Final = 16 * 1024 * 1024
+MAX_PARAMETERS: Final = 65_535
+
+_NO_WORD: Final = frozenset(
+    {
+        TokenType.STRING,
+        TokenType.IDENTIFIER,
+        TokenType.NUMBER,
+        TokenType.HEREDOC_STRING,
+        TokenType.BYTE_STRING,
+        TokenType.HEX_STRING,
+        TokenType.BIT_STRING,
+        TokenType.UNICODE_STRING,
+        TokenType.NATIONAL_STRING,
+        TokenType.RAW_STRING,
+    }
+)
+_OPENING: Final = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET})
+_CLOSING: Final = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET})
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One statement: its text and tokens, and how many parameters it has."""
+
+    source: str
+    tokens: tuple[Token, ...]
+    parameters: int
+
+
+def is_word(token: Token) -> bool:
+    """Whether a token is an unquoted word: a keyword or a plain identifier."""
+    return token.token_type not in _NO_WORD and bool(token.text) and (
+        token.text[0].isalpha() or token.text[0] == "_"
+    )
+
+
+def shown(token: Token) -> str:
+    """A token as an error may show it. Literals are hidden: messages end up in logs."""
+    if token.token_type is TokenType.IDENTIFIER or is_word(token):
+        return f'"{token.text}"'
+    if token.token_type in _NO_WORD:
+        return "a literal"
+    return f'"{token.text}"'
+
+
+def tokenize(sql: str) -> list[Token]:
+    """All tokens of a text; ProgrammingError E_SYNTAX where a quote or comment does not end."""
+    if len(sql) > MAX_STATEMENT_CHARACTERS:
+        raise err(
+            ProgrammingError,
+            "E_TOO_LARGE",
+            f"the SQL text has more than {MAX_STATEMENT_CHARACTERS} characters",
+            "Use parameters with executemany, or encdb import",
+        )
+    if "\x00" in sql:
+        raise err(ProgrammingError, "E_SYNTAX", "the SQL text holds a NUL character")
+    try:
+        return list(POSTGRES.tokenize(sql))
+    except TokenError:
+        # The tokenizer's own message repeats the text, which may hold values; it is dropped.
+        raise err(
+            ProgrammingError,
+            "E_SYNTAX",
+            "a string, quoted name or comment does not end",
+            "Close the quote or comment",
+        ) from None
+
+
+def split(sql: str) -> list[Chunk]:
+    """The statements of a script, empty ones left out."""
+    chunks: list[Chunk] = []
+    pending: list[Token] = []
+    for token in tokenize(sql):
+        if token.token_type is TokenType.SEMICOLON:
+            if pending:
+                chunks.append(_chunk(sql, pending))
+            pending = []
+        else:
+            pending.append(token)
+    if pending:
+        chunks.append(_chunk(sql, pending))
+    return chunks
+
+
+def _chunk(sql: str, tokens: list[Token]) -> Chunk:
+    source = sql[tokens[0].start : tokens[-1].end + 1]
+    _check_numbers(sql, tokens)
+    numbered, count = _number_parameters(tokens)
+    return Chunk(source, tuple(numbered), count)
+
+
+def _check_numbers(sql: str, tokens: Sequence[Token]) -> None:
+    """Refuse spellings of numbers that the parser would take for something else.
+
+    ``1_000`` would become the number 1 with the alias ``_000``, and ``0x1F`` a byte string.
+    """
+    for position, token in enumerate(tokens):
+        kind = token.token_type
+        if kind is TokenType.HEX_STRING and sql[token.start] == "0":
+            raise err(
+                NotSupportedError,
+                "E_NOT_SUPPORTED",
+                "hexadecimal numbers are not supported",
+                "Write the number in decimal, or x'…' for bytes",
+            )
+        if kind is TokenType.BIT_STRING:
+            raise err(NotSupportedError, "E_NOT_SUPPORTED", "bit strings are not supported")
+        if kind is TokenType.NUMBER and position + 1 < len(tokens):
+            following = tokens[position + 1]
+            if following.start == token.end + 1 and is_word(following):
+                raise err(
+                    ProgrammingError,
+                    "E_SYNTAX",
+                    f"a number is followed by {shown(following)} without a space",
+                    "Write numbers without underscores, and put a space after them",
+                )
+
+
+def _number_parameters(tokens: list[Token]) -> tuple[list[Token], int]:
+    """Write ``?`` as ``$1``, ``$2``, … in the order of the text; and count the parameters."""
+    result: list[Token] = []
+    count = highest = 0
+    for position, token in enumerate(tokens):
+        if token.token_type is TokenType.PLACEHOLDER and token.text == "?":
+            count += 1
+            result.append(_like(token, TokenType.PARAMETER, "$"))
+            result.append(_like(token, TokenType.NUMBER, str(count)))
+            continue
+        if token.token_type is TokenType.PARAMETER:
+            highest = max(highest, _explicit(token, tokens, position))
+        result.append(token)
+    if count and highest:
+        raise err(
+            ProgrammingError,
+            "E_PARAMETERS",
+            "a statement cannot mix ? and $1 parameters",
+            "Use one of the two forms",
+        )
+    if max(count, highest) > MAX_PARAMETERS:
+        raise err(
+            ProgrammingError,
+            "E_PARAMETERS",
+            f"a statement takes at most {MAX_PARAMETERS} parameters",
+        )
+    return result, max(count, highest)
+
+
+def _explicit(token: Token, tokens: Sequence[Token], position: int) -> int:
+    following = tokens[position + 1] if position + 1 < len(tokens) else None
+    if (
+        token.text == "$"
+        and following is not None
+        and following.token_type is TokenType.NUMBER
+        and following.start == token.end + 1
+        and following.text.isascii()
+        and following.text.isdigit()
+        and len(following.text) < 6
+        and int(following.text) > 0
+    ):
+        return int(following.text)
+    raise err(
+        ProgrammingError,
+        "E_PARAMETERS",
+        f'"{token.text}" does not begin a parameter that is understood',
+        "Write parameters as ? or as $1, $2, …",
+    )
+
+
+def _like(token: Token, kind: TokenType, text: str) -> Token:
+    return Token(kind, text, token.line, token.col, token.start, token.end)
+
+
+def parse_tokens(tokens: Sequence[Token], source: str) -> exp.Expr:
+    """sqlglot's tree of one statement; ProgrammingError E_SYNTAX when there is none."""
+    try:
+        trees = POSTGRES.parser().parse(list(tokens), source)
+    except ParseError as error:
+        raise syntax_error(tokens, error) from None
+    except RecursionError:
+        raise err(
+            ProgrammingError, "E_TOO_LARGE", "the statement is nested too deeply", "Simplify it"
+        ) from None
+    found = [tree for tree in trees if tree is not None]
+    if len(found) != 1:
+        raise err(ProgrammingError, "E_SYNTAX", "the statement is not understood")
+    return found[0]
+
+
+def syntax_error(tokens: Sequence[Token], error: ParseError) -> ProgrammingError:
+    """A parse error as one line that shows the place but never a literal."""
+    detail = error.errors[0] if error.errors else {}
+    line, column = detail.get("line"), detail.get("col")
+    for token in tokens:
+        if (token.line, token.col) == (line, column):
+            what = f"syntax error at or near {shown(token)}, line {line}"
+            return err(ProgrammingError, "E_SYNTAX", what)
+    return err(ProgrammingError, "E_SYNTAX", "syntax error")
+
+
+class Cursor:
+    """Reads the tokens of a statement from left to right, for what sqlglot does not parse."""
+
+    __slots__ = ("chunk", "position", "tokens")
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.tokens = chunk.tokens
+        self.position = 0
+
+    def text(self, tokens: Sequence[Token]) -> str:
+        """The text between the first and the last of some tokens of the statement."""
+        base = self.tokens[0].start
+        return self.chunk.source[tokens[0].start - base : tokens[-1].end + 1 - base]
+
+    def rest(self) -> Chunk:
+        """What was not read yet, as a statement of its own."""
+        remaining = self.tokens[self.position :]
+        if not remaining:
+            raise self.error("expected a statement")
+        self.position = len(self.tokens)
+        return Chunk(self.text(remaining), remaining, self.chunk.parameters)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all tokens were read."""
+        return self.position >= len(self.tokens)
+
+    def peek(self, ahead: int = 0) -> Token | None:
+        """A token not read yet."""
+        place = self.position + ahead
+        return self.tokens[place] if place < len(self.tokens) else None
+
+    def at(self, *words: str) -> bool:
+        """Whether the next tokens are these unquoted words or symbols."""
+        for ahead, word in enumerate(words):
+            token = self.peek(ahead)
+            if token is None or token.token_type in _NO_WORD or token.text.upper() != word:
+                return False
+        return True
+
+    def skip(self, *words: str) -> bool:
+        """Read these words if they come next."""
+        if not self.at(*words):
+            return False
+        self.position += len(words)
+        return True
+
+    def expect(self, *words: str) -> None:
+        """Read these words; E_SYNTAX if something else comes."""
+        if not self.skip(*words):
+            raise self.error(f"expected {' '.join(words)}")
+
+    def word(self) -> str:
+        """Read one unquoted word, in upper case."""
+        token = self.peek()
+        if token is None or not is_word(token):
+            raise self.error("expected a word")
+        self.position += 1
+        return str(token.text).upper()
+
+    def name(self, what: str) -> str:
+        """Read an identifier, quoted or not."""
+        token = self.peek()
+        if token is None or not (token.token_type is TokenType.IDENTIFIER or is_word(token)):
+            raise self.error(f"expected the name of {what}")
+        self.position += 1
+        return str(token.text)
+
+    def names(self, what: str) -> tuple[str, ...]:
+        """Read ``( name [, name]… )``."""
+        self.expect("(")
+        found = [self.name(what)]
+        while self.skip(","):
+            found.append(self.name(what))
+        self.expect(")")
+        return tuple(found)
+
+    def until(self, stop: Callable[[Token], bool]) -> tuple[Token, ...]:
+        """Read tokens up to one, outside parentheses, for which ``stop`` holds."""
+        start, depth = self.position, 0
+        while (token := self.peek()) is not None:
+            if depth == 0 and self.position > start and stop(token):
+                break
+            if token.token_type in _OPENING:
+                depth += 1
+            elif token.token_type in _CLOSING:
+                if depth == 0:
+                    break
+                depth -= 1
+            self.position += 1
+        return tuple(self.tokens[start : self.position])
+
+    def parenthesised(self) -> tuple[Token, ...]:
+        """Read ``( … )`` and give the tokens within."""
+        self.expect("(")
+        inside = self.until(lambda _token: False)
+        self.expect(")")
+        return inside
+
+    def error(self, message: str) -> ProgrammingError:
+        """E_SYNTAX at the next token."""
+        token = self.peek()
+        place = f"at {shown(token)}, line {token.line}" if token is not None else "at the end"
+        return err(ProgrammingError, "E_SYNTAX", f"syntax error {place}: {message}")
+
+    def finish(self) -> None:
+        """E_SYNTAX unless all tokens were read."""
+        if not self.ended:
+            raise self.error("nothing more is expected here")

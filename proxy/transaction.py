@@ -1,0 +1,369 @@
+"""A transaction: its changes wait here, its own statements see them, and one Commit carries them out.
+
+Small changes travel as rows and one delta per table; large ones as packs and segments that a manifest
+swap publishes. Before a commit is sent again after ``Stale`` or ``Conflict``, the proxy reads the
+store's new state, verifies it, and checks that every row it removes is still live and that every unique
+value it adds is still free; otherwise another transaction came first and this one reports 40001.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from encdb import wire
+from encdb.errors import ConflictError, err
+from encdb.stores.base import Store
+from indexes.multimap.delta import DeltaBody, encode_delta
+from indexes.multimap.postings import PostingBatch
+from indexes.records.row import row_aad
+from indexes.seal import pad
+
+from . import compaction
+from .bulk import BulkLoad
+from .catalog import Catalog
+from .execute.view import TableView, as_array, layout_of
+from .execute.write import claimed_elsewhere
+from .keyspace import ZERO_HASH
+from .leases import Leases
+from .overlay import TableOverlay
+from .snapshot import DatabaseState, TableState
+from .staging import ManifestChange, Staging, build_swap
+
+Ordinals = npt.NDArray[np.int64]
+COMMIT_ATTEMPTS = 16
+BULK_ROWS = 1_024
+BULK_POSTINGS = 32 << 10
+DELTA_BYTES = 256 << 10
+
+
+class Writer:
+    """The identity under which one connection numbers its deltas: 16 random bytes."""
+
+    def __init__(self, store: Store) -> None:
+        self.identity = os.urandom(16)
+        self._store = store
+        self._leases: dict[int, Leases] = {}
+        self._cited: dict[int, dict[bytes, int]] = {}
+
+    def leases(self, table: int) -> Leases:
+        """Ordinals and numbers leased for one table."""
+        if table not in self._leases:
+            self._leases[table] = Leases(self._store, table)
+        return self._leases[table]
+
+    def end(self, state: TableState) -> tuple[int, bytes]:
+        """Number and hash of this writer's last delta of a table."""
+        return state.frontier().get(self.identity, (0, ZERO_HASH))
+
+    def citations(self, state: TableState) -> dict[bytes, tuple[int, bytes]]:
+        """Pending deltas of other writers that this writer has not cited yet."""
+        cited = self._cited.get(state.table.id, {})
+        return {
+            writer: (chain[-1].number, chain[-1].hash)
+            for writer, chain in state.pending.items()
+            if chain and writer != self.identity and cited.get(writer, 0) < chain[-1].number
+        }
+
+    def committed(self, table: int, cited: dict[bytes, tuple[int, bytes]]) -> None:
+        """Remember what a committed delta has cited."""
+        known = self._cited.setdefault(table, {})
+        known.update({writer: number for writer, (number, _) in cited.items()})
+
+
+class Transaction:
+    """Changes to any number of tables, until they are committed or forgotten.
+
+    Args:
+        store: where the commit goes.
+        database: the verified state that statements of this transaction read.
+        writer: the connection's writer.
+        snapshot: opens a store snapshot, reads and verifies it; used before a commit is repeated.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        database: DatabaseState,
+        writer: Writer,
+        snapshot: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._writer = writer
+        self._snapshot = snapshot
+        self._overlays: dict[int, TableOverlay] = {}
+        self._schemas: dict[int, object] = {}
+        self._loads: dict[int, BulkLoad] = {}
+        self._savepoints: list[tuple[str, dict[int, tuple[int, int]]]] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return all(one.empty for one in self._overlays.values()) and not self._loads
+
+    def overlay(self, state: TableState) -> TableOverlay:
+        """This transaction's changes to one table."""
+        table = state.table.id
+        if table not in self._overlays:
+            self._overlays[table] = TableOverlay()
+            self._schemas[table] = state.table
+        return self._overlays[table]
+
+    def view(self, state: TableState) -> TableView:
+        """One table as this transaction sees it."""
+        return TableView(state, self._overlays.get(state.table.id))
+
+    def leases(self, table: int) -> Leases:
+        """Ordinals and numbers leased for one table."""
+        return self._writer.leases(table)
+
+    def load(self, state: TableState) -> BulkLoad:
+        """The bulk load of this transaction into one table."""
+        table = state.table.id
+        if table not in self._loads:
+            self.overlay(state)
+            staging = Staging(self._store, state.table, state.keys, self.leases(table))
+            self._loads[table] = BulkLoad(state.table, state.keys, staging)
+        return self._loads[table]
+
+    def savepoint(self, name: str) -> None:
+        """Set a savepoint; a later one of the same name hides it."""
+        marks = {table: overlay.mark() for table, overlay in self._overlays.items()}
+        self._savepoints.append((name.casefold(), marks))
+
+    def rollback_to(self, name: str) -> bool:
+        """Forget everything since a savepoint, which stays; False when there is none."""
+        place = self._find(name)
+        if place is None:
+            return False
+        del self._savepoints[place + 1 :]
+        marks = self._savepoints[place][1]
+        for table, overlay in self._overlays.items():
+            overlay.cut(marks.get(table, (0, 0)))
+        return True
+
+    def release(self, name: str) -> bool:
+        """Drop a savepoint and those set after it; False when there is none."""
+        place = self._find(name)
+        if place is None:
+            return False
+        del self._savepoints[place:]
+        return True
+
+    def _find(self, name: str) -> int | None:
+        wanted = name.casefold()
+        for place in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[place][0] == wanted:
+                return place
+        return None
+
+    def commit(self) -> None:
+        """Carry everything out, in one store transaction, or nothing.
+
+        Raises:
+            ConflictError: another transaction came first; nothing was written.
+        """
+        for attempt in range(COMMIT_ATTEMPTS):
+            if attempt:
+                with self._snapshot():
+                    self._revalidate()
+                    commit = self._build()
+            elif self._bulk_tables():
+                with self._snapshot():
+                    self._revalidate()
+                    commit = self._build()
+            else:
+                commit = self._build()
+            answer = self._store.commit(commit)
+            if isinstance(answer, wire.Committed):
+                self._note_citations(commit)
+                return
+            if isinstance(answer, wire.Stale) and answer.what == "stage":
+                break
+        raise conflict("other transactions kept changing the same tables")
+
+    def _note_citations(self, commit: wire.Commit) -> None:
+        for change in commit.changes:
+            if change.delta is not None:
+                state = self._database.tables[change.table]
+                self._writer.committed(change.table, self._writer.citations(state))
+
+    def _revalidate(self) -> None:
+        """Check this transaction's changes against a newer state."""
+        catalog = self._database.catalog
+        assert catalog is not None
+        for table, overlay in self._overlays.items():
+            state = self._database.tables.get(table)
+            if state is None or catalog.table_by_id(table) != self._schemas[table]:
+                raise conflict("another connection changed the schema of a table")
+            gone = as_array(overlay.removed)
+            if len(gone) and not TableView(state).live_mask(gone).all():
+                raise conflict("another transaction changed the same rows first")
+            words = [rows.unique_words for rows in overlay.added]
+            if table in self._loads:
+                words.extend(self._loads[table].unique_words)
+            if claimed_elsewhere(TableView(state, overlay), words):
+                raise conflict("another transaction added the same unique value first")
+
+    def _bulk_tables(self) -> set[int]:
+        return {table for table, overlay in self._overlays.items() if self._is_bulk(table, overlay)}
+
+    def _is_bulk(self, table: int, overlay: TableOverlay) -> bool:
+        return (
+            table in self._loads
+            or len(overlay.places) >= BULK_ROWS
+            or len(overlay.removed) >= BULK_ROWS
+            or overlay.index.postings_count >= BULK_POSTINGS
+        )
+
+    def _build(self) -> wire.Commit:
+        catalog = self._database.catalog
+        assert catalog is not None
+        changed = [
+            table
+            for table, overlay in self._overlays.items()
+            if not overlay.empty or table in self._loads
+        ]
+        bulk = self._bulk_tables()
+        small = [table for table in changed if table not in bulk]
+        ends = {
+            table: self._writer.end(self._database.tables[table])[0] + 1 for table in small
+        }
+        changes = [
+            self._swap(table, catalog) if table in bulk else self._delta(table, catalog, ends)
+            for table in changed
+        ]
+        return wire.Commit(
+            id=os.urandom(16), catalog_version=catalog.version, changes=tuple(changes)
+        )
+
+    def _delta(self, table: int, catalog: Catalog, ends: dict[int, int]) -> wire.TableChange:
+        """Rows, claims and the delta of a small change."""
+        state, overlay = self._database.tables[table], self._overlays[table]
+        keys, txn = state.keys, os.urandom(16)
+        number, previous = self._writer.end(state)
+        assert self._database.keys is not None
+        pending = [one for one in overlay.removed if one in state.recent]
+        settled = [one for one in overlay.removed if one not in state.recent]
+        documents = overlay.statistics()
+        body = DeltaBody(
+            incarnation=self._database.keys.incarnation,
+            catalog_version=catalog.version,
+            catalog_hash=self._database.catalog_hash,
+            txn=txn,
+            prev=previous,
+            seen=self._writer.citations(state),
+            siblings=[
+                (other, self._writer.identity, end) for other, end in ends.items() if other != table
+            ],
+            added=overlay.live(),
+            removed=np.sort(as_array(overlay.removed)),
+            hashed=live_postings(overlay),
+            sorted=live_entries(overlay),
+            stats=documents,
+        )
+        writer, count = self._writer.identity, number + 1
+        blob = keys.deltas.seal(encode_delta(body), keys.delta_aad(writer, count))
+        added, claims = self._seal_rows(state, overlay, txn)
+        labels = keys.labels.to_labels
+        return wire.TableChange(
+            table=table,
+            epoch=state.epoch,
+            rows_added=tuple(added),
+            rows_removed=tuple(labels(as_array(pending)).tolist()) if pending else (),
+            tombstones=tuple(labels(as_array(settled)).tolist()) if settled else (),
+            keys_added=tuple(claims),
+            keys_removed=tuple(released(state, overlay, set(pending))),
+            delta=wire.DeltaBlob(writer=writer, n=count, blob=blob),
+        )
+
+    def _seal_rows(
+        self, state: TableState, overlay: TableOverlay, txn: bytes
+    ) -> tuple[list[tuple[int, bytes]], list[tuple[bytes, int]]]:
+        sealed: list[tuple[int, bytes]] = []
+        claims: list[tuple[bytes, int]] = []
+        layout, context, keys = layout_of(state.table), state.keys.row_context, state.keys
+        for rows in overlay.added:
+            mask = compaction.alive(rows, overlay)
+            if not mask.any():
+                continue
+            chosen = np.flatnonzero(mask)
+            batch = rows.rows if mask.all() else rows.rows.take(pa.array(chosen))
+            ordinals = rows.ordinals[chosen]
+            labels = keys.labels.to_labels(ordinals).tolist()
+            for body, ordinal, label in zip(
+                layout.encode(batch), ordinals.tolist(), labels, strict=True
+            ):
+                aad = row_aad(context, ordinal, txn)
+                sealed.append((label, keys.rows.seal(pad(body), aad)))
+            for tags, valid in rows.tags.values():
+                for place, label in zip(chosen.tolist(), labels, strict=True):
+                    if valid[place]:
+                        claims.append((tags[place].tobytes(), label))
+        return sealed, claims
+
+    def _swap(self, table: int, catalog: Catalog) -> wire.TableChange:
+        """The manifest swap of a large change; it folds what is pending as well."""
+        state, overlay = self._database.tables[table], self._overlays[table]
+        change = ManifestChange()
+        staging = Staging(self._store, state.table, state.keys, self.leases(table))
+        compaction.fold(TableView(state, overlay), staging, change)
+        load = self._loads.get(table)
+        if load is not None:
+            load.contribute(change)
+        swap = build_swap(
+            state, change, staging, (catalog.version, self._database.catalog_hash), True
+        )
+        return wire.TableChange(table=table, epoch=state.epoch, swap=swap)
+
+
+def released(
+    state: TableState, overlay: TableOverlay, pending: set[int]
+) -> Iterable[tuple[bytes, int]]:
+    """Claims that go with removed rows that are still pending."""
+    if not pending:
+        return
+    labels = state.keys.labels
+    for removal in overlay.removals:
+        for place, ordinal in enumerate(removal.ordinals.tolist()):
+            if ordinal not in pending:
+                continue
+            label = int(labels.to_labels(np.array([ordinal], dtype=np.int64))[0])
+            for tags in removal.tags.values():
+                tag = tags[place]
+                if tag:
+                    yield tag, label
+
+
+def live_postings(overlay: TableOverlay) -> list[PostingBatch]:
+    """Postings of the transaction's own live rows, one batch per shape."""
+    live = overlay.live()
+    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
+    for batch in overlay.index.batches():
+        kept = compaction.keep(batch, live)
+        if len(kept):
+            shapes.setdefault(kept.shape, []).append(kept)
+    return [PostingBatch.join(group) for group in shapes.values()]
+
+
+def live_entries(overlay: TableOverlay) -> dict[int, tuple[npt.NDArray[np.uint64], Ordinals]]:
+    """Sorted entries of the transaction's own live rows, per range index."""
+    live = overlay.live()
+    result = {}
+    for index_id in overlay.index.sorted_indexes():
+        keys, ordinals = overlay.index.entries(index_id)
+        mask = np.isin(ordinals, live)
+        if mask.any():
+            result[index_id] = (keys[mask], ordinals[mask])
+    return result
+
+
+def conflict(what: str) -> ConflictError:
+    """Serialization failure 40001."""
+    return err(ConflictError, "E_CONFLICT", what)

@@ -1,0 +1,187 @@
+"""No inserted value, and no name, is found in the bytes of the store's files, in any usual encoding."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import random
+import struct
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import encdb
+from tests.attacks import vault
+
+TABLE = "confidential_register"
+COLUMNS = {
+    "identifier_number": "BIGINT PRIMARY KEY",
+    "family_name": "TEXT",
+    "postal_district": "TEXT",
+    "balance_amount": "DECIMAL(18,2)",
+    "measured_value": "DOUBLE",
+    "birth_instant": "TIMESTAMP",
+    "random_uuid": "UUID",
+    "secret_blob": "BLOB",
+    "clinical_notes": "TEXT",
+}
+INDEXES = {
+    "hidden_district_index": "equality (postal_district)",
+    "hidden_balance_index": "range (balance_amount)",
+    "hidden_notes_index": "keyword (clinical_notes)",
+}
+
+Row = tuple[Any, ...]
+
+
+def row(number: int, draw: random.Random) -> Row:
+    """A row of values that chance would not put into a file."""
+    return (
+        draw.getrandbits(62),
+        f"Müller-{draw.getrandbits(48):012x}",
+        f"DISTRICT-{number % 5}",
+        Decimal(draw.randrange(10**15, 10**17)).scaleb(-2),
+        draw.random() * 1e9,
+        datetime.datetime(1950, 1, 1) + datetime.timedelta(microseconds=draw.randrange(10**15)),
+        uuid.UUID(int=draw.getrandbits(128)),
+        draw.randbytes(24),
+        f"recovered from {draw.choice(('appendicitis', 'pneumonia'))} {draw.getrandbits(40):010x}",
+    )
+
+
+def encodings(value: object) -> Iterator[bytes]:
+    """The byte strings by which a value would be found if it were stored in clear."""
+    if isinstance(value, bytes):
+        yield value
+        yield value.hex().encode()
+    elif isinstance(value, uuid.UUID):
+        yield from (value.bytes, value.bytes_le)
+        yield from encodings(str(value))
+        yield from encodings(value.hex)
+    elif isinstance(value, str):
+        yield from (value.encode(), value.encode("utf-16-le"), value.encode("utf-16-be"))
+        yield from (value.lower().encode(), value.upper().encode())
+    elif isinstance(value, int):
+        for width in (8, 16):
+            for offset in (0, 1 << (8 * width - 1)):
+                yield from (
+                    (value + offset).to_bytes(width, order, signed=False)
+                    for order in ("big", "little")
+                )
+        yield from encodings(str(value))
+    elif isinstance(value, float):
+        yield from (struct.pack("<d", value), struct.pack(">d", value))
+        yield from encodings(repr(value))
+    elif isinstance(value, Decimal):
+        yield from encodings(str(value))
+        yield from encodings(int(value.scaleb(2)))
+    elif isinstance(value, datetime.datetime):
+        micros = (value - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
+        for width in (8,):
+            yield from (micros.to_bytes(width, order, signed=True) for order in ("big", "little"))
+        yield from encodings(value.isoformat(" "))
+        yield from encodings(value.isoformat())
+    else:
+        raise AssertionError(f"no encodings of {type(value)}")
+
+
+def files(store: Path) -> bytes:
+    """The bytes of the store and of every file beside it that SQLite made."""
+    return b"".join(path.read_bytes() for path in sorted(store.parent.glob(store.name + "*")))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], bytes]:
+    """The rows of a store that has lived through loads, changes and merges, and all its bytes.
+
+    The bytes are gathered while the connection is open, so that the write-ahead log is among them,
+    and again after it was closed.
+    """
+    folder = tmp_path_factory.mktemp("scan")
+    store, keys = folder / "vault.db", folder / "keys"
+    keys.mkdir()
+    draw = random.Random(99)
+    encdb.init(str(store), keyring=str(vault.keyring_in(keys)))
+    rows = [row(number, draw) for number in range(400)]
+    marks = ", ".join("?" for _ in COLUMNS)
+    seen = b""
+    with vault.client(store, keys) as connection:
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        connection.execute(f"CREATE TABLE {TABLE} ({columns})")
+        for name, index in INDEXES.items():
+            method, column = index.split(" ", 1)
+            connection.execute(f"CREATE INDEX {name} ON {TABLE} USING {method} {column}")
+        insert = f"INSERT INTO {TABLE} VALUES ({marks})"
+        connection.cursor().executemany(insert, rows[:300])
+        seen += files(store)
+        connection.execute(f"VACUUM {TABLE}")
+        seen += files(store)
+        connection.cursor().executemany(insert, rows[300:])
+        connection.execute(
+            f"UPDATE {TABLE} SET clinical_notes = 'relapsed suddenly' WHERE identifier_number = ?",
+            (rows[0][0],),
+        )
+        connection.execute(f"DELETE FROM {TABLE} WHERE identifier_number = ?", (rows[1][0],))
+        connection.execute(f"SELECT * FROM {TABLE} WHERE postal_district = 'DISTRICT-3'").fetchall()
+        assert (store.parent / (store.name + "-wal")).stat().st_size > 0
+        seen += files(store)
+    return rows, seen + files(store)
+
+
+def test_no_value_of_eight_bytes_or_more(filled: tuple[list[Row], bytes]) -> None:
+    rows, content = filled
+    values = {value for one in rows for value in one} | {"relapsed suddenly", "appendicitis"}
+    tried = 0
+    for value in values:
+        for encoded in encodings(value):
+            if len(encoded) >= 8 and encoded.count(0) < 4:
+                tried += 1
+                assert encoded not in content, f"{value!r} was found as {encoded!r}"
+    assert tried > 10_000
+
+
+def test_no_name(filled: tuple[list[Row], bytes]) -> None:
+    _, content = filled
+    for name in [TABLE, *COLUMNS, *INDEXES]:
+        for encoded in encodings(name):
+            assert encoded not in content, name
+
+
+def test_short_values_are_no_more_frequent_than_chance(filled: tuple[list[Row], bytes]) -> None:
+    """Four-byte pieces of the values occur as often as in random bytes, to six standard deviations."""
+    rows, content = filled
+    pieces = {
+        encoded[start : start + 4]
+        for one in rows
+        for value in one
+        for encoded in encodings(value)
+        for start in range(0, len(encoded) - 3, 4)
+    }
+    # Pieces with zero bytes occur in the structure of any SQLite file, and pieces of hexadecimal
+    # digits in the names of encdb's relations, which are opaque ids.
+    pieces = {one for one in pieces if 0 not in one and not set(one) <= set(b"0123456789abcdef_")}
+    found = sum(content.count(one) for one in pieces)
+    expected = len(pieces) * len(content) / 256**4
+    assert len(pieces) > 5_000
+    assert found <= expected + 6 * math.sqrt(expected) + 6
+
+
+def test_the_scan_finds_what_is_there(filled: tuple[list[Row], bytes]) -> None:
+    """The same scan finds every value in an ordinary SQLite file; it could not pass by looking away."""
+    import sqlite3
+    from contextlib import closing
+
+    rows, _ = filled
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (a, b, c, d)")
+        connection.executemany(
+            "INSERT INTO t VALUES (?, ?, ?, ?)", [(r[0], r[1], r[4], r[7]) for r in rows]
+        )
+        content = connection.serialize()
+    for one in rows:
+        for value in (one[0], one[1], one[4], one[7]):
+            assert any(encoded in content for encoded in encodings(value))

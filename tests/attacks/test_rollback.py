@@ -1,0 +1,138 @@
+"""A client that has seen a newer state refuses an older one, in whole and in part."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from encdb.errors import TamperError
+from tests.attacks import vault
+from tests.attacks.mutations import copy_files, copy_store
+from tests.attacks.vault import Vault
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    return vault.build(tmp_path_factory.mktemp("small"), settled=60)
+
+
+def put_back(source: Path, store: Path) -> None:
+    """Replace a store's files by an older copy."""
+    for leftover in store.parent.glob(store.name + "*"):
+        leftover.unlink()
+    copy_store(source, store)
+
+
+def test_every_older_copy_is_refused(small: Vault, tmp_path: Path) -> None:
+    assert len(small.older) >= 5
+    for number, copy in enumerate(small.older):
+        copy_files(small.keys, tmp_path / f"keys{number}")
+        with pytest.raises(TamperError) as caught, vault.client(
+            copy, tmp_path / f"keys{number}"
+        ) as client:
+            vault.ask(client, "SELECT * FROM people")
+        assert caught.value.exit_status == 4
+
+
+def test_a_new_machine_has_nothing_to_compare_with(small: Vault, tmp_path: Path) -> None:
+    """Without a pin an older state cannot be told from the newest one; nothing claims otherwise."""
+    copy_files(small.keys, tmp_path / "keys")
+    for pin in (tmp_path / "keys").glob("*.pin*"):
+        pin.unlink()
+    with vault.client(small.older[0], tmp_path / "keys") as client:
+        assert vault.ask(client, "SELECT count(*) FROM people") == [(60,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO people VALUES (777, 'New', '06001', 50, 'none')",
+        "DELETE FROM people WHERE id = 1",
+        "UPDATE people SET age = 20 WHERE id = 1",
+        "VACUUM people",
+        "CREATE INDEX ON people USING equality (name)",
+        "CREATE TABLE more (id BIGINT)",
+        "DROP TABLE visits",
+    ],
+)
+def test_one_statement_back(small: Vault, tmp_path: Path, change: str) -> None:
+    store, keys, before = tmp_path / "vault.db", tmp_path / "keys", tmp_path / "before.db"
+    copy_store(small.store, store)
+    copy_files(small.keys, keys)
+    copy_store(store, before)
+    with vault.client(store, keys) as client:
+        client.execute(change)
+    put_back(before, store)
+    with pytest.raises(TamperError), vault.client(store, keys) as client:
+        vault.ask(client, "SELECT * FROM people")
+
+
+def test_only_reading_is_enough_to_have_seen(small: Vault, tmp_path: Path) -> None:
+    """The pin of a second user, who never wrote, refuses the older state too."""
+    store, before = tmp_path / "vault.db", tmp_path / "before.db"
+    writer, reader = tmp_path / "writer", tmp_path / "reader"
+    copy_store(small.store, store)
+    copy_store(store, before)
+    copy_files(small.keys, writer)
+    copy_files(small.keys, reader)
+    with vault.client(store, writer) as client:
+        client.execute("DELETE FROM people WHERE id = 1")
+    with vault.client(store, reader) as client:
+        vault.ask(client, "SELECT count(*) FROM people")
+    put_back(before, store)
+    with pytest.raises(TamperError), vault.client(store, reader) as client:
+        vault.ask(client, "SELECT count(*) FROM people")
+
+
+def test_within_one_connection(small: Vault, tmp_path: Path) -> None:
+    """A connection refuses a state older than what it has seen itself, pin or not."""
+    store, keys, before = tmp_path / "vault.db", tmp_path / "keys", tmp_path / "before.db"
+    copy_store(small.store, store)
+    copy_files(small.keys, keys)
+    copy_store(store, before)
+    with vault.client(store, keys, pin=False) as client:
+        client.execute("DELETE FROM people WHERE id = 1")
+        _restore_in_place(before, store)
+        with pytest.raises(TamperError):
+            vault.ask(client, "SELECT * FROM people")
+
+
+def _restore_in_place(source: Path, store: Path) -> None:
+    """Put an older content into the file that a client holds open."""
+    copy_store(source, store)
+
+
+def test_a_lost_commit_is_missed_even_after_a_merge_by_someone_else(
+    small: Vault, tmp_path: Path
+) -> None:
+    """A fork: the store hides one client's commit from another, who then merges without it."""
+    store, before = tmp_path / "vault.db", tmp_path / "before.db"
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    copy_store(small.store, store)
+    copy_store(store, before)
+    copy_files(small.keys, mine)
+    copy_files(small.keys, theirs)
+    with vault.client(store, mine) as client:
+        client.execute("INSERT INTO people VALUES (777, 'Mine', '06001', 50, 'none')")
+    put_back(before, store)
+    with vault.client(store, theirs) as client:
+        client.execute("INSERT INTO people VALUES (778, 'Theirs', '06001', 50, 'none')")
+        client.execute("VACUUM people")
+    with pytest.raises(TamperError), vault.client(store, mine) as client:
+        vault.ask(client, "SELECT * FROM people")
+
+
+def test_exit_status(small: Vault, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    copy_files(small.keys, keys)
+    command: list[Any] = [sys.executable, "-m", "encdb", "shell", small.older[-1]]
+    command += ["--keyring", vault.keyring_in(keys), "-c", "SELECT count(*) FROM people"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 4, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr

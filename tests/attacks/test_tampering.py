@@ -1,0 +1,168 @@
+"""Whatever a store changes, a client gets the right answer or an integrity error, never a wrong answer."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import encdb
+from encdb.errors import TamperError
+from tests.attacks import vault
+from tests.attacks.mutations import Mutation, all_mutations, copy_files, copy_store, sample
+from tests.attacks.vault import Outcome, Vault
+
+# What a store says of itself in clear is not a secret and cannot be authenticated before the right
+# key is chosen, so a lie about it is met by another refusal than an integrity error.
+SELF_DESCRIPTION = {
+    ("heads", "format"): {"E_FORMAT_NEWER", "E_FORMAT_OLDER"},
+    ("heads", "database"): {"E_KEYRING_OTHER_DATABASE"},
+    ("heads", ""): {"E_NOT_A_STORE"},
+    ("heads", "id"): {"E_NOT_A_STORE"},
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    return vault.build(tmp_path_factory.mktemp("small"), settled=300)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    """More than one block of ordinals, so that packs and liveness entries can be exchanged."""
+    return vault.build(tmp_path_factory.mktemp("large"), settled=9000)
+
+
+def judge(mutation: Mutation, outcome: Outcome) -> None:
+    """Fail, with the mutation and question, unless every outcome is allowed."""
+    name = f"{mutation.relation}: {mutation.what}"
+    for question, answer in outcome.wrong.items():
+        pytest.fail(f"{name}\n{question}\nanswered with {str(answer)[:300]}")
+    allowed = SELF_DESCRIPTION.get((mutation.relation, mutation.column), set())
+    for question, error in outcome.refused.items():
+        if error.code in allowed:
+            continue
+        if not isinstance(error, TamperError) or error.exit_status != 4:
+            pytest.fail(f"{name}\n{question}\n{type(error).__name__} {error.code}: {error}")
+
+
+def test_the_vault_has_something_in_every_relation(small: Vault) -> None:
+    """Otherwise the tests below would pass without having attacked anything."""
+    with closing(sqlite3.connect(small.store)) as connection:
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        filled = {
+            name.split("_")[0]
+            for name in names
+            if connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+        }
+    assert {"rows", "packs", "pages", "keys", "tombstones", "deltas", "catalog", "heads"} <= filled
+
+
+def test_the_answers_are_right(small: Vault) -> None:
+    with vault.client(small.store, small.keys) as connection:
+        (count,) = vault.ask(connection, "SELECT count(*) FROM people")[0]
+        assert count == 300 + 20 + 20 - 5 - 5 - 1 - 1 + 1
+        assert vault.ask(connection, "SELECT id, age FROM people WHERE id = 17") == [(17, 31)]
+        assert small.answers["SELECT count(*) FROM people WHERE zip = 'nowhere'"] == [(0,)]
+
+
+def test_an_untouched_copy_is_answered_as_before(small: Vault, tmp_path: Path) -> None:
+    untouched = Mutation("none", "none", "", "nothing", lambda _: None)
+    outcome = vault.attack(small, untouched, tmp_path)
+    assert set(outcome.right) == set(vault.QUESTIONS)
+
+
+def test_sampled_mutations(small: Vault, tmp_path: Path) -> None:
+    mutations = sample(list(all_mutations(small.store, small.older)), each=1)
+    assert len(mutations) > 60
+    noticed = 0
+    for mutation in mutations:
+        outcome = vault.attack(small, mutation, tmp_path)
+        judge(mutation, outcome)
+        noticed += bool(outcome.refused)
+    assert noticed > len(mutations) // 2
+
+
+def test_mutations_without_a_pin(small: Vault, tmp_path: Path) -> None:
+    """Within the state served, everything is noticed by a client that never saw the store before."""
+    within = {"flip", "delete", "swap", "invent", "empty", "drop", "nudge"}
+    mutations = [
+        one
+        for one in sample(list(all_mutations(small.store, small.older)), each=1, seed=1)
+        if one.kind in within
+    ]
+    for mutation in mutations:
+        judge(mutation, vault.attack(small, mutation, tmp_path, pin=False))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_every_mutation(small: Vault, tmp_path: Path) -> None:
+    for mutation in all_mutations(small.store, small.older):
+        judge(mutation, vault.attack(small, mutation, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_mutations_across_blocks(large: Vault, tmp_path: Path) -> None:
+    for mutation in sample(list(all_mutations(large.store, large.older)), each=4):
+        judge(mutation, vault.attack(large, mutation, tmp_path))
+
+
+def test_the_check_command_finds_every_deleted_row(small: Vault, tmp_path: Path) -> None:
+    """``check`` opens everything, so a missing row cannot hide from it as it can from one query."""
+    mutations = [
+        one
+        for one in sample(list(all_mutations(small.store, small.older)), each=1, seed=2)
+        if one.kind in {"delete", "flip"}
+        and one.relation.split("_")[0] in {"rows", "packs", "pages", "deltas", "keys", "tombstones"}
+    ]
+    assert mutations
+    for mutation in mutations:
+        store, keys = tmp_path / "vault.db", tmp_path / "keys"
+        for leftover in tmp_path.glob("vault.db*"):
+            leftover.unlink()
+        copy_store(small.store, store)
+        copy_files(small.keys, keys)
+        with closing(sqlite3.connect(store)) as connection, connection:
+            mutation.apply(connection)
+        try:
+            with vault.client(store, keys) as fresh:
+                passed = fresh.session.check(None).ok
+        except TamperError:
+            passed = False
+        assert not passed, f"{mutation.relation}: {mutation.what}"
+
+
+@pytest.mark.parametrize("back", [1, 100, 10**6])
+def test_rewound_leases_never_spoil_a_table(small: Vault, tmp_path: Path, back: int) -> None:
+    """A store that hands out the same ordinals twice gets a refusal, not a corrupted table."""
+    store, keys = tmp_path / "vault.db", tmp_path / "keys"
+    copy_store(small.store, store)
+    copy_files(small.keys, keys)
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute(
+            "UPDATE leases SET ordinal = max(0, ordinal - ?), segment = max(1, segment - ?)",
+            (back, back),
+        )
+    before = small.answers["SELECT * FROM people"]
+    added: list[tuple[object, ...]] = []
+    with vault.client(store, keys) as writer:
+        for number in range(90_000, 90_003):
+            row = (number, "New", "06003", 40, "none")
+            try:
+                writer.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?)", row)
+                added.append(row)
+                writer.execute("VACUUM people")
+            except encdb.EncdbError:
+                continue
+    try:
+        with vault.client(store, keys) as reader:
+            assert vault.ask(reader, "SELECT * FROM people") == sorted([*before, *added], key=repr)
+    except TamperError:
+        pass

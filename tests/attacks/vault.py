@@ -1,0 +1,190 @@
+"""A small encrypted store with a history, and fresh clients that put the same questions to copies of it.
+
+The history leaves something in every relation: settled rows in packs, recent rows, claims of unique
+values, tombstones, pending deltas of several writers, pages of each kind and several versions of
+the catalog and the manifests.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import encdb
+from tests.attacks.mutations import Mutation, copy_files, copy_store
+
+QUESTIONS: tuple[str, ...] = (
+    "SELECT * FROM people",
+    "SELECT count(*) FROM people",
+    "SELECT * FROM people WHERE id = 17",
+    "SELECT * FROM people WHERE id = 205",
+    "SELECT * FROM people WHERE id = 123456",
+    "SELECT id, name FROM people WHERE zip = '06003'",
+    "SELECT count(*) FROM people WHERE zip = 'nowhere'",
+    "SELECT id, age FROM people WHERE age BETWEEN 30 AND 33",
+    "SELECT min(age), max(age), min(id), max(id) FROM people",
+    "SELECT id, age FROM people ORDER BY age DESC, id LIMIT 5",
+    "SELECT id FROM people WHERE notes @@ 'asthma -smoker'",
+    "SELECT id FROM people WHERE notes @@ 'unheardof'",
+    "SELECT zip, count(*), sum(age) FROM people GROUP BY zip",
+    "SELECT p.name, v.day FROM people p JOIN visits v ON v.person = p.id WHERE p.zip = '06001'",
+    "SELECT person, count(*) FROM visits GROUP BY person",
+)
+
+ILLNESSES = ("asthma", "measles", "a broken arm", "hay fever", "a cough")
+HABITS = ("smoker", "runner", "swimmer", "reader")
+
+Answers = Mapping[str, list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """A store, the folder of its keyring and pin, earlier copies, and the right answers."""
+
+    store: Path
+    keys: Path
+    older: tuple[Path, ...]
+    answers: Answers
+
+    @property
+    def keyring(self) -> Path:
+        """The keyring file."""
+        return keyring_in(self.keys)
+
+
+def keyring_in(folder: Path) -> Path:
+    """The keyring file of a folder."""
+    return folder / "vault.keyring"
+
+
+def person(number: int, draw: random.Random) -> tuple[Any, ...]:
+    """One row of ``people``."""
+    notes = f"{draw.choice(ILLNESSES)}, {draw.choice(HABITS)}, visit {number}"
+    return (number, f"Person {number}", f"060{number % 12:02d}", draw.randrange(18, 90), notes)
+
+
+def build(folder: Path, settled: int) -> Vault:
+    """Make a store with ``settled`` settled rows and a few dozen recent changes."""
+    draw = random.Random(7)
+    store, keys = folder / "vault.db", folder / "keys"
+    keys.mkdir()
+    encdb.init(str(store), keyring=str(keyring_in(keys)))
+    older: list[Path] = []
+
+    def remember() -> None:
+        copy = folder / f"older-{len(older)}.db"
+        copy_store(store, copy)
+        older.append(copy)
+
+    with client(store, keys) as connection:
+        connection.execute(
+            "CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT NOT NULL, zip TEXT, "
+            "age INT, notes TEXT)"
+        )
+        connection.execute("CREATE INDEX ON people USING equality (zip)")
+        connection.execute("CREATE INDEX ON people USING range (age)")
+        connection.execute("CREATE INDEX ON people USING keyword (notes)")
+        _add(connection, [person(n, draw) for n in range(1, settled + 1)])
+        remember()
+        connection.execute("VACUUM people")
+        remember()
+        connection.execute("CREATE TABLE visits (id BIGINT PRIMARY KEY, person BIGINT, day DATE)")
+        visits = ", ".join(f"({n}, {n * 7 % 40 + 1}, '2024-01-{n % 28 + 1:02d}')" for n in range(60))
+        connection.execute(f"INSERT INTO visits VALUES {visits}")
+    with client(store, keys) as connection:
+        _change(connection, settled, 0, draw)
+        remember()
+        connection.execute("VACUUM people")
+        connection.execute("VACUUM visits")
+        remember()
+    with client(store, keys) as connection:
+        connection.execute("CREATE INDEX ON visits USING equality (person)")
+        _change(connection, settled, 1, draw)
+    with client(store, keys) as connection:
+        connection.execute("DELETE FROM visits WHERE id IN (3, 4)")
+        _add(connection, [person(settled + 500, draw)])
+        remember()
+        connection.execute("UPDATE people SET age = 31 WHERE id = 17")
+    return Vault(store, keys, tuple(older), answers(store, keys))
+
+
+def _add(connection: Any, rows: list[tuple[Any, ...]]) -> None:
+    connection.cursor().executemany("INSERT INTO people VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def _change(connection: Any, settled: int, turn: int, draw: random.Random) -> None:
+    """Add, change and remove a few rows, settled and recent ones."""
+    first = settled + 1 + 20 * turn
+    _add(connection, [person(n, draw) for n in range(first, first + 20)])
+    low = 10 + 30 * turn
+    connection.execute(f"UPDATE people SET age = age + 1 WHERE id BETWEEN {low} AND {low + 5}")
+    connection.execute(f"DELETE FROM people WHERE id BETWEEN {low + 8} AND {low + 12}")
+    connection.execute(f"UPDATE people SET zip = '06003' WHERE id = {first + 1}")
+    connection.execute(f"DELETE FROM people WHERE id = {first + 2}")
+
+
+@contextmanager
+def client(store: Path, keys: Path, *, pin: bool = True) -> Iterator[Any]:
+    """A connection that remembers nothing but the keyring, and the pin unless told otherwise."""
+    connection = encdb.connect(str(store), keyring=str(keyring_in(keys)), pin=pin)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def ask(connection: Any, question: str) -> list[tuple[Any, ...]]:
+    """The answer as a sorted list, since most of the questions ask for no order."""
+    return sorted(connection.cursor().execute(question).fetchall(), key=repr)
+
+
+def answers(store: Path, keys: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """What a client is told by an honest store."""
+    with client(store, keys) as connection:
+        return {question: ask(connection, question) for question in QUESTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What fresh clients made of a changed store.
+
+    Attributes:
+        right: questions that were answered as before.
+        refused: question -> the error that it met instead of an answer.
+        wrong: question -> the answer that it should never have got.
+    """
+
+    right: tuple[str, ...]
+    refused: dict[str, encdb.EncdbError]
+    wrong: dict[str, list[tuple[Any, ...]]]
+
+
+def attack(vault: Vault, mutation: Mutation, folder: Path, *, pin: bool = True) -> Outcome:
+    """Change a copy of the store and put every question to it, each from a fresh client."""
+    store, keys = folder / "vault.db", folder / "keys"
+    for leftover in folder.glob("vault.db*"):
+        leftover.unlink()
+    copy_store(vault.store, store)
+    with closing(sqlite3.connect(store)) as connection, connection:
+        mutation.apply(connection)
+    right: list[str] = []
+    refused: dict[str, encdb.EncdbError] = {}
+    wrong: dict[str, list[tuple[Any, ...]]] = {}
+    for question in QUESTIONS:
+        copy_files(vault.keys, keys)
+        try:
+            with client(store, keys, pin=pin) as fresh:
+                answer = ask(fresh, question)
+        except encdb.EncdbError as error:
+            refused[question] = error
+        else:
+            if answer == vault.answers[question]:
+                right.append(question)
+            else:
+                wrong[question] = answer
+    return Outcome(tuple(right), refused, wrong)
