@@ -43,11 +43,11 @@ def pack_context(*parts: str | bytes | int) -> bytes:
             tag, data = b"i", part.to_bytes(size, "big", signed=True)  # type: ignore[union-attr]
         else:
             raise TypeError(f"a context part is a str, bytes or int, not {kind.__name__}")
-        if len(data) > _MAX_PART:  # type: ignore[arg-type]
+        if len(data) > _MAX_PART:
             raise ValueError("a context part is shorter than 2**32 bytes")
         packed += tag
-        packed += len(data).to_bytes(4, "big")  # type: ignore[arg-type]
-        packed += data  # type: ignore[arg-type]
+        packed += len(data).to_bytes(4, "big")
+        packed += data
     return bytes(packed)
 
 
@@ -109,4 +109,4 @@ class Key:
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError("a key is neither copied nor pickled; see Key.expose")
 
-    __copy__ = __deepcopy__ = __reduce__ = __reduce_ex__ = __getstate__ = _refuse  # type: ignore[assignment]
+    __copy__ = __deepcopy__ = __reduce__ = __reduce_ex__ = __getstate__ = _refuse

@@ -42,7 +42,7 @@ class BlockCipher:
     __slots__ = ("_cipher",)
 
     def __init__(self, key: Key) -> None:
-        self._cipher = Cipher(AES256(key.expose()), ECB())
+        self._cipher = Cipher(AES256(key.expose()), ECB())  # noqa: S305 - a PRF is built on the bare block cipher
 
     def encrypt(self, blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """E_K of each row: uint8[n, 16] in, a new uint8[n, 16] out."""
@@ -56,6 +56,12 @@ class BlockCipher:
             stop = min(start + _CHUNK, len(source))
             encryptor.update_into(source[start:stop].data, target[start : stop + BLOCK].data)
         return target[: len(source)].reshape(-1, BLOCK)
+
+    def encrypt_bytes(self, data: bytes) -> bytes:
+        """E_K of each 16 bytes of `data`; for a few blocks cheaper than `encrypt`."""
+        if len(data) % BLOCK:
+            raise ValueError("data must be whole blocks of 16 bytes")
+        return self._cipher.encryptor().update(data)
 
 
 class _Mac:
@@ -83,9 +89,7 @@ class _Mac:
         return _two_blocks(self._item, joined, domain)
 
 
-def _two_blocks(
-    cipher: BlockCipher, blocks: NDArray[np.uint8], domain: int
-) -> NDArray[np.uint8]:
+def _two_blocks(cipher: BlockCipher, blocks: NDArray[np.uint8], domain: int) -> NDArray[np.uint8]:
     first = cipher.encrypt(blocks)
     first[:, BLOCK - 1] ^= np.uint8(domain)
     return cipher.encrypt(first)

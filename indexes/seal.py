@@ -60,9 +60,10 @@ class RecordSealer:
         self._cipher = AESGCMSIV(key.expose())
 
     def seal(self, plaintext: bytes, aad: bytes) -> bytes:
-        """Seals one record; 28 bytes longer than `plaintext`, which must not be empty.
+        """Seals one record; 28 bytes longer than `plaintext`.
 
         Args:
+            plaintext: usually padded, because its length shows.
             aad: the full address of the record; the same bytes are needed to open it.
 
         Raises:

@@ -148,7 +148,7 @@ class ColumnType:
         """
         if not self.ordered:
             return None
-        return 16 if self.kind in _WIDE or self.kind is Kind.DECIMAL and not self.narrow else 8
+        return 16 if self.kind in _WIDE or (self.kind is Kind.DECIMAL and not self.narrow) else 8
 
     @property
     def ordered(self) -> bool:

@@ -16,14 +16,14 @@ from indexes.multimap.postings import PostingBatch
 from indexes.multimap.segment import SegmentInfo
 from indexes.records.liveness import LivenessEntry
 
+from .arrow import Ordinals
 from .catalog import Table
+from .compaction import key_width
 from .keyspace import TableKeys
-from .overlay import NewRows
+from .manifest import Totals, add_totals
+from .overlay import NewRows, UniqueWords
 from .settled import BLOCK_BITS, LOW_MASK
-from .snapshot import add_lists
 from .staging import ManifestChange, Staging
-
-Ordinals = npt.NDArray[np.int64]
 
 
 class BulkLoad:
@@ -36,9 +36,9 @@ class BulkLoad:
         self._entries: dict[int, LivenessEntry] = {}
         self._batches: list[PostingBatch] = []
         self._ranges: dict[int, list[tuple[npt.NDArray[np.uint64], Ordinals]]] = {}
-        self._statistics: dict[int, tuple[list[int], list[int]]] = {}
+        self._statistics: Totals = {}
         self._segments: list[SegmentInfo] | None = None
-        self.unique_words: list[dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]]] = []
+        self.unique_words: list[UniqueWords] = []
         self.rows = 0
         self.postings = 0
 
@@ -51,19 +51,25 @@ class BulkLoad:
             low = (rows.ordinals[start:stop] & LOW_MASK).astype(np.uint16)
             part: pa.RecordBatch = rows.rows.slice(start, stop - start)
             self._entries[block] = self._staging.pack(block, low, part.columns)
+        self.rows += len(rows.ordinals)
+        self.index(rows)
+
+    def index(self, rows: NewRows) -> None:
+        """Keep the postings of rows, whose values are stored already or by :meth:`add`."""
         self._batches.extend(batch for batch in rows.hashed if len(batch))
         for index_id, entries in rows.ranges.items():
             self._ranges.setdefault(index_id, []).append(entries)
         for index_id, (documents, tokens) in rows.statistics.items():
-            before = self._statistics.get(index_id, ([], []))
-            self._statistics[index_id] = (
-                add_lists(before[0], documents),
-                add_lists(before[1], tokens),
-            )
-        self.unique_words.append(dict(rows.unique_words))
-        self.rows += len(rows.ordinals)
+            add_totals(self._statistics, index_id, documents, tokens)
+        self.unique_words.append(rows.unique_words)
         self.postings += sum(map(len, rows.hashed))
         self.postings += sum(len(ordinals) for _, ordinals in rows.ranges.values())
+
+    def unique(self, index_id: int) -> bool:
+        """Whether no two rows loaded have the same value in a unique index."""
+        parts = [one[index_id] for one in self.unique_words if index_id in one]
+        words = np.concatenate([words[valid] for words, valid in parts]) if parts else np.empty(0)
+        return len(np.unique(words)) == len(words)
 
     def contribute(self, change: ManifestChange) -> None:
         """Add everything loaded to the next manifest; segments are built on the first call."""
@@ -74,11 +80,7 @@ class BulkLoad:
         change.liveness.update(self._entries)
         change.rows += self.rows
         for index_id, (documents, tokens) in self._statistics.items():
-            before = change.statistics.get(index_id, ([], []))
-            change.statistics[index_id] = (
-                add_lists(before[0], documents),
-                add_lists(before[1], tokens),
-            )
+            add_totals(change.statistics, index_id, documents, tokens)
 
     def _build(self) -> list[SegmentInfo]:
         segments: list[SegmentInfo] = []
@@ -97,7 +99,7 @@ class BulkLoad:
                 table.id,
                 self._staging.number(),
                 index_id,
-                table.column_by_id(index.columns[0]).type.width,
+                key_width(table, index),
             )
             segments.append(self._staging.segment(built))
         self._ranges.clear()

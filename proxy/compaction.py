@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from indexes.methods import equality
 from indexes.multimap import hashed, merge, postings
@@ -20,14 +19,15 @@ from indexes.multimap import sorted as sorted_segments
 from indexes.multimap.postings import PostingBatch
 from indexes.multimap.segment import HASHED, SegmentInfo
 
+from .arrow import Chunked, Ordinals, chunked, one_array, reorder
 from .catalog import Index, Table
 from .execute.view import TableView, as_array
+from .manifest import add_totals
 from .overlay import NewRows, TableOverlay
 from .settled import BLOCK_BITS, LOW_MASK
-from .snapshot import TableState, add_lists
-from .staging import ManifestChange, Staging, bitmap_of, bitmap_without
+from .snapshot import TableState
+from .staging import ManifestChange, Staging, bitmap_without
 
-Ordinals = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 PENDING_DELTAS = 1_024
 PENDING_POSTINGS = 64 << 10
@@ -51,45 +51,18 @@ def fold(view: TableView, staging: Staging, change: ManifestChange) -> None:
     added = np.sort(np.concatenate([recent, own]))
     gone = np.sort(as_array(one for one in state.removed | overlay.removed if one not in state.recent))
     columns = [column.id for column in state.table.columns]
-    rows: list[pa.ChunkedArray] = []
+    rows: list[Chunked] = []
     if len(added):
         order, rows = view.fetch(added, columns)
         if not np.array_equal(order, added):
-            places = pa.array(np.argsort(order))
-            rows = [values.take(places) for values in rows]
+            rows = [reorder(values, np.argsort(order)) for values in rows]
     settle(state, staging, change, added, rows, gone)
     _fold_postings(view, staging, change, added)
     _fold_keys(view, change, rows, added)
-    for index in state.table.indexes:
-        if index.method == "keyword":
-            documents, tokens = pending_statistics(state, index.id)
-            change.statistics[index.id] = (documents, tokens)
-    for index_id, (documents, tokens) in overlay.statistics().items():
-        add_statistics(change, index_id, documents, tokens)
+    for totals in (state.pending_totals(), overlay.statistics()):
+        for index_id, (documents, tokens) in totals.items():
+            add_totals(change.statistics, index_id, documents, tokens)
     change.folded = True
-
-
-def add_statistics(
-    change: ManifestChange, index_id: int, documents: Sequence[int], tokens: Sequence[int]
-) -> None:
-    """Add to the statistics that a manifest change carries."""
-    before = change.statistics.get(index_id, ([], []))
-    change.statistics[index_id] = (
-        add_lists(before[0], documents),
-        add_lists(before[1], tokens),
-    )
-
-
-def pending_statistics(state: TableState, index_id: int) -> tuple[list[int], list[int]]:
-    """Keyword statistics of the pending deltas alone."""
-    documents: list[int] = []
-    tokens: list[int] = []
-    for chain in state.pending.values():
-        for delta in chain:
-            if index_id in delta.body.stats:
-                more = delta.body.stats[index_id]
-                documents, tokens = add_lists(documents, more[0]), add_lists(tokens, more[1])
-    return documents, tokens
 
 
 def settle(
@@ -97,7 +70,7 @@ def settle(
     staging: Staging,
     change: ManifestChange,
     added: Ordinals,
-    rows: Sequence[pa.ChunkedArray],
+    rows: Sequence[Chunked],
     gone: Ordinals,
 ) -> None:
     """Write new packs for the blocks of ``added`` and clear ``gone`` from the liveness entries.
@@ -134,10 +107,10 @@ def settle(
             ).astype(np.int64)
             before = state.settled.read(kept, types)
             ordinals = np.concatenate([kept, ordinals])
-            places = pa.array(np.argsort(ordinals))
-            ordinals = np.sort(ordinals)
+            places = np.argsort(ordinals)
+            ordinals = ordinals[places]
             values = [
-                pa.chunked_array([*first.chunks, *second.chunks], type=first.type).take(places)
+                reorder(chunked([*first.chunks, *second.chunks], first.type), places)
                 for first, second in zip(before, values, strict=True)
             ]
         if old is not None:
@@ -145,15 +118,6 @@ def settle(
         low16 = (ordinals & LOW_MASK).astype(np.uint16)
         arrays = [one_array(column) for column in values]
         change.liveness[block] = staging.pack(block, low16, arrays)
-
-
-def one_array(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """The chunks of an array as one."""
-    if isinstance(values, pa.ChunkedArray):
-        if values.num_chunks == 1:
-            return values.chunk(0)
-        return pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
-    return values
 
 
 def _fold_postings(
@@ -194,7 +158,6 @@ def stage_sorted(
     index = index_by_id(state.table, index_id)
     if index is None or len(ordinals) == 0:
         return
-    width = state.table.column_by_id(index.columns[0]).type.width
     built = sorted_segments.build(
         keys,
         ordinals,
@@ -202,7 +165,7 @@ def stage_sorted(
         state.table.id,
         staging.number(),
         index_id,
-        width,
+        key_width(state.table, index),
     )
     change.segments.append(staging.segment(built))
 
@@ -212,6 +175,14 @@ def index_by_id(table: Table, index_id: int) -> Index | None:
     return next((index for index in table.indexes if index.id == index_id), None)
 
 
+def key_width(table: Table, index: Index) -> int:
+    """Bytes of an encoded key of a range index: 8 or 16."""
+    width = table.column_by_id(index.columns[0]).type.width
+    if width is None:
+        raise ValueError("the type of a range index has an order")
+    return width
+
+
 def keep(batch: PostingBatch, live: Ordinals) -> PostingBatch:
     """The postings whose ordinal is among ``live``."""
     mask = np.isin(batch.ordinals, live)
@@ -219,7 +190,7 @@ def keep(batch: PostingBatch, live: Ordinals) -> PostingBatch:
 
 
 def _fold_keys(
-    view: TableView, change: ManifestChange, rows: Sequence[pa.ChunkedArray], added: Ordinals
+    view: TableView, change: ManifestChange, rows: Sequence[Chunked], added: Ordinals
 ) -> None:
     """Release the claims of the pending rows that settle."""
     state = view.state
@@ -228,9 +199,9 @@ def _fold_keys(
         return
     labels = state.keys.labels.to_labels(added[pending]).tolist()
     places = {column.id: place for place, column in enumerate(state.table.columns)}
-    chosen = pa.array(np.flatnonzero(pending))
+    chosen = np.flatnonzero(pending)
     for index in state.table.unique_indexes:
-        arrays = [one_array(rows[places[number]].take(chosen)) for number in index.columns]
+        arrays = [one_array(reorder(rows[places[number]], chosen)) for number in index.columns]
         types = [state.table.column_by_id(number).type for number in index.columns]
         tags, valid = equality.tags(state.keys.index_tags(index.id), arrays, types)
         for place in np.flatnonzero(valid).tolist():
@@ -254,11 +225,9 @@ def join_segments(
             built = hashed.build(joined, state.keys.hashed, state.table.id, staging.number())
             change.segments.append(staging.segment(built))
         return
-    parts = [state.segments.sorted_reader(info).all() for info in group]
-    keys = np.concatenate([part[0] for part in parts])
-    ordinals = np.concatenate([part[1] for part in parts])
-    live = state.settled.live_mask(ordinals)
-    stage_sorted(state, staging, change, group[0].index, keys[live], ordinals[live])
+    entries = [state.segments.sorted_reader(info).all() for info in group]
+    keys, ordinals = merge.merge_entries(entries, state.settled.live_mask)
+    stage_sorted(state, staging, change, group[0].index, keys, ordinals)
 
 
 def alive(rows: NewRows, overlay: TableOverlay) -> npt.NDArray[np.bool_]:

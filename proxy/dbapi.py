@@ -8,9 +8,10 @@ transaction unless ``autocommit`` is set to False, which begins one before the f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from encdb import errors
 from encdb.errors import InterfaceError, ProgrammingError, err
@@ -18,7 +19,9 @@ from encdb.errors import InterfaceError, ProgrammingError, err
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from .session import Result, Session
+    from .opening import InitReport
+    from .result import Result
+    from .session import Session
 
 Row = tuple[Any, ...]
 Description = tuple[str, str, None, None, None, None, None]
@@ -89,7 +92,7 @@ class Connection:
             session, self._session = self._session, None
             session.close()
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -214,8 +217,56 @@ class Cursor:
         while (row := self.fetchone()) is not None:
             yield row
 
-    def __enter__(self) -> Cursor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def connect(
+    url: str,
+    *,
+    keyring: str | os.PathLike[str] | None = None,
+    passphrase: str | Callable[[], str] | None = None,
+    autocommit: bool = True,
+    pin: bool = True,
+    record: bool = False,
+) -> Connection:
+    """Open a database.
+
+    Args:
+        url: a path (``vault.db``) or a URL (``sqlite:///vault.db``).
+        keyring: the keyring file; by default ``ENCDB_KEYRING``, else found by the database's identity.
+        passphrase: the passphrase, or a function that is asked for it when one is needed; by default
+            ``ENCDB_PASSPHRASE``.
+        autocommit: whether each statement is its own transaction outside of BEGIN … COMMIT.
+        pin: remember the last state seen on this machine, and refuse an older one.
+        record: keep a trace of the messages to the store, as ``connection.session.trace``.
+
+    Raises:
+        KeyringError: the keyring is missing, locked or another database's.
+        StoreUnavailable, FormatError: the store cannot be opened.
+        TamperError: the store does not verify, or is older than one seen before.
+    """
+    from .opening import open_session
+
+    session = open_session(url, keyring, passphrase, pin=pin, record=record)
+    return Connection(session, autocommit=autocommit)
+
+
+def init(
+    url: str,
+    *,
+    keyring: str | os.PathLike[str] | None = None,
+    passphrase: str | None = None,
+) -> InitReport:
+    """Make an empty database and its keyring; without a passphrase the key lies in the file in clear.
+
+    Raises:
+        StoreUnavailable: something is there already, or the store cannot be made.
+        KeyringError: the keyring file exists already, or cannot be made.
+    """
+    from .opening import create
+
+    return create(url, keyring, passphrase)

@@ -34,7 +34,7 @@ class Leases:
         self.own_blocks: set[int] = set()
         """Blocks in which every ordinal was leased to this connection by a bulk write."""
 
-    def _lease(self, kind: str, count: int) -> int:
+    def _lease(self, kind: wire.LeaseKind, count: int) -> int:
         answer = self._store.lease(wire.Lease(table=self._table, kind=kind, count=count))
         if answer.count != count or answer.first < 0:
             raise IntegrityFailure

@@ -8,6 +8,7 @@ a successor of what it saw from a fork.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cbor2
@@ -33,10 +34,29 @@ class FoldedWriter:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatistics:
-    """What ranking needs of one keyword index, over settled live rows."""
+    """What ranking needs of one keyword index, over settled live rows.
 
-    documents: tuple[int, ...] = ()
+    Attributes:
+        documents: rows that have any text.
+        tokens: tokens of each field, over all of them.
+    """
+
+    documents: int = 0
     tokens: tuple[int, ...] = ()
+
+
+Totals = dict[int, tuple[int, list[int]]]
+"""Signed changes of statistics: index id to (documents, tokens of each field)."""
+
+
+def add_totals(totals: Totals, index_id: int, documents: int, tokens: Sequence[int]) -> None:
+    """Add the changes of one index to ``totals``."""
+    before, sums = totals.get(index_id, (0, []))
+    size = max(len(sums), len(tokens))
+    padded = [*sums, *[0] * (size - len(sums))]
+    for place, more in enumerate(tokens):
+        padded[place] += more
+    totals[index_id] = (before + documents, padded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +90,7 @@ def seal_manifest(sealer: RecordSealer, keys: TableKeys, manifest: Manifest) -> 
         "segments": [list(info.to_tuple()) for info in manifest.segments],
         "liveness": [list(info.to_tuple()) for info in manifest.liveness],
         "statistics": {
-            index: [list(stats.documents), list(stats.tokens)]
+            index: [stats.documents, list(stats.tokens)]
             for index, stats in manifest.statistics.items()
         },
     }
@@ -94,7 +114,7 @@ def open_manifest(sealer: RecordSealer, keys: TableKeys, epoch: int, blob: bytes
             segments=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["segments"]),
             liveness=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["liveness"]),
             statistics={
-                index: IndexStatistics(tuple(documents), tuple(tokens))
+                index: IndexStatistics(documents, tuple(tokens))
                 for index, (documents, tokens) in body["statistics"].items()
             },
         )

@@ -15,11 +15,10 @@ import pyarrow as pa
 
 from indexes.multimap.postings import PostingBatch
 
+from .arrow import Ordinals, reorder_batch
+from .manifest import Totals, add_totals
 from .recent import RecentIndex
-from .snapshot import add_lists
 
-Ordinals = npt.NDArray[np.int64]
-Statistics = dict[int, tuple[list[int], list[int]]]
 UniqueWords = Mapping[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]]
 
 
@@ -44,7 +43,7 @@ class NewRows:
     tags: Mapping[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]] = field(
         default_factory=dict
     )
-    statistics: Statistics = field(default_factory=dict)
+    statistics: Totals = field(default_factory=dict)
     unique_words: UniqueWords = field(default_factory=dict)
 
 
@@ -57,7 +56,7 @@ class RemovedRows:
 
     ordinals: Ordinals
     tags: Mapping[int, Sequence[bytes]] = field(default_factory=dict)
-    statistics: Statistics = field(default_factory=dict)
+    statistics: Totals = field(default_factory=dict)
 
 
 class TableOverlay:
@@ -136,18 +135,16 @@ class TableOverlay:
             source = self.added[number].rows
             picked = [row for _, row in wanted[start:stop]]
             whole = picked == list(range(source.num_rows))
-            tables.append(source if whole else source.take(pa.array(picked)))
+            tables.append(source if whole else reorder_batch(source, np.array(picked, dtype=np.int64)))
             start = stop
         return pa.Table.from_batches(tables)
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> Totals:
         """Signed changes of keyword statistics, per index."""
-        total: Statistics = {}
-        for part in (*self.added, *self.removals):
-            for index_id, (documents, tokens) in part.statistics.items():
-                before = total.get(index_id, ([], []))
-                total[index_id] = (
-                    add_lists(before[0], documents),
-                    add_lists(before[1], tokens),
-                )
+        total: Totals = {}
+        changes = [rows.statistics for rows in self.added]
+        changes += [removal.statistics for removal in self.removals]
+        for change in changes:
+            for index_id, (documents, tokens) in change.items():
+                add_totals(total, index_id, documents, tokens)
         return total

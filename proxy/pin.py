@@ -238,7 +238,12 @@ def _encode(state: PinState) -> bytes:
         state.catalog_version,
         state.catalog_hash,
         {
-            table: [pinned.epoch, pinned.chain, {w: list(p) for w, p in pinned.frontier.items()}]
+            table: [
+                pinned.epoch,
+                pinned.chain,
+                {writer: list(position) for writer, position in pinned.frontier.items()},
+                pinned.day,
+            ]
             for table, pinned in state.tables.items()
         },
         sorted(state.dropped),
@@ -254,8 +259,10 @@ def _decode(body: bytes) -> PinState:
         version,
         digest,
         {
-            table: TablePin(epoch, chain, {w: (number, link) for w, (number, link) in ends.items()})
-            for table, (epoch, chain, ends) in tables.items()
+            table: TablePin(
+                epoch, chain, {writer: (n, link) for writer, (n, link) in ends.items()}, day=day
+            )
+            for table, (epoch, chain, ends, day) in tables.items()
         },
         frozenset(dropped),
     )

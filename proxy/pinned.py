@@ -27,12 +27,16 @@ class TablePin:
         folded: writer -> the number up to which the verified manifest of ``epoch`` contains its deltas.
             Such entries leave the pinned frontier, because the chain hash vouches for them. This is
             an instruction to the merge and is never stored.
+        day: days since 1970 when this was last verified. Manifests forget writers that were folded
+            and idle for a day, so a pinned writer may be absent from a later manifest only if that
+            long has passed since; earlier, its deltas were withheld from whoever merged.
     """
 
     epoch: int
     chain: bytes
     frontier: Mapping[bytes, Position] = field(default_factory=dict)
     folded: Mapping[bytes, int] = field(default_factory=dict, compare=False)
+    day: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def merge(old: PinState, new: PinState) -> PinState:
 def _merge_table(old: TablePin | None, new: TablePin) -> TablePin:
     """The newer of each component of one table; ``old`` itself if ``new`` adds nothing."""
     if old is None:
-        return TablePin(new.epoch, new.chain, without(new.frontier, new.folded))
+        return TablePin(new.epoch, new.chain, without(new.frontier, new.folded), day=new.day)
     epoch, chain = _newer((old.epoch, old.chain), (new.epoch, new.chain), "manifest")
     frontier = dict(old.frontier)
     for writer, position in new.frontier.items():
@@ -101,9 +105,10 @@ def _merge_table(old: TablePin | None, new: TablePin) -> TablePin:
     # A client that is behind may not forget what one that is ahead has pinned.
     if new.epoch >= old.epoch:
         frontier = without(frontier, new.folded)
-    if epoch == old.epoch and frontier == old.frontier:
+    day = max(old.day, new.day)
+    if (epoch, day) == (old.epoch, old.day) and frontier == old.frontier:
         return old
-    return TablePin(epoch, chain, frontier)
+    return TablePin(epoch, chain, frontier, day=day)
 
 
 def storable(state: PinState) -> PinState:
@@ -113,7 +118,12 @@ def storable(state: PinState) -> PinState:
         state.catalog_version,
         state.catalog_hash,
         {
-            table: TablePin(pinned.epoch, pinned.chain, without(pinned.frontier, pinned.folded))
+            table: TablePin(
+                pinned.epoch,
+                pinned.chain,
+                without(pinned.frontier, pinned.folded),
+                day=pinned.day,
+            )
             for table, pinned in state.tables.items()
             if table not in state.dropped
         },

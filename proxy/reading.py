@@ -83,12 +83,12 @@ class Channel:
         self.counters = ReadCounters()
         self._pages: ByteCache[bytes] = ByteCache(PAGE_CACHE_BYTES)
 
-    def ask(self, request: wire.Request) -> wire.Response:
+    def ask(self, request: wire.ReadRequest) -> wire.ReadResponse:
         """One request to the store, timed."""
         if self.snapshot is None:
             raise RuntimeError("the store was read outside of a statement")
         started = time.perf_counter()
-        answer = self.snapshot.read(request)
+        answer: wire.ReadResponse = self.snapshot.read(request)  # type: ignore[arg-type]
         self.counters.store_seconds += time.perf_counter() - started
         return answer
 
@@ -128,7 +128,7 @@ class Channel:
         self.counters.packs += len(answer)
         return answer
 
-    def _blobs(self, request: wire.Request, expected: set[int]) -> list[tuple[int, bytes]]:
+    def _blobs(self, request: wire.ReadRequest, expected: set[int]) -> list[tuple[int, bytes]]:
         answer = self.ask(request)
         if not isinstance(answer, wire.Blobs) or len(answer.ids) != len(expected):
             raise IntegrityFailure

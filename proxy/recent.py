@@ -62,15 +62,19 @@ class RecentIndex:
                 found.append(int(self._batches[number].ordinals[row]))
         return found
 
-    def postings(self, word: int) -> list[tuple[int, tuple[int, ...]]]:
-        """(ordinal, payload) of every posting of one word, live or not."""
-        return [
-            (
-                int(self._batches[number].ordinals[row]),
-                tuple(self._batches[number].payload[row].tolist()),
-            )
-            for number, row in self._places.get(word, ())
-        ]
+    def postings(self, word: int) -> PostingBatch | None:
+        """Every posting of one word, live or not."""
+        rows: dict[int, list[int]] = {}
+        for number, row in self._places.get(word, ()):
+            rows.setdefault(number, []).append(row)
+        if not rows:
+            return None
+        return PostingBatch.join(
+            [
+                self._batches[number].take(np.array(chosen, dtype=np.int64))
+                for number, chosen in rows.items()
+            ]
+        )
 
     def entries(self, index_id: int) -> tuple[Keys, Ordinals]:
         """All sorted entries of one range index, in no order."""

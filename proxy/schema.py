@@ -20,10 +20,9 @@ from .catalog import (
     Table,
     index_name,
 )
-from .search.analysis import Analyser
+from .search.analysis import Analysis
 from .sql.statements import CreateIndex, CreateTable
 
-KEYWORD_OPTIONS = ("language", "positions", "stopwords")
 NAME_BYTES = 256
 
 
@@ -172,24 +171,16 @@ def create_index(catalog: Catalog, statement: CreateIndex) -> tuple[Catalog, Tab
 
 
 def index_options(statement: CreateIndex) -> tuple[tuple[str, str], ...]:
-    """The options of an index, checked."""
-    allowed = KEYWORD_OPTIONS if statement.method == "keyword" else ()
-    for name, value in statement.options:
-        if name not in allowed:
-            known = ", ".join(allowed) if allowed else "none"
-            raise err(
-                ProgrammingError,
-                "E_UNKNOWN_OPTION",
-                f'an index by {statement.method} has no option "{name}"',
-                f"Options: {known}.",
-            )
-        if name != "language" and value not in ("on", "off"):
-            raise err(
-                ProgrammingError, "E_UNKNOWN_OPTION", f'option "{name}" is on or off'
-            )
+    """The options of an index, checked and in their normal form."""
     if statement.method == "keyword":
-        Analyser.of(dict(statement.options))
-    return tuple(sorted(statement.options))
+        return Analysis.from_options(statement.options).to_options()
+    if statement.options:
+        raise err(
+            ProgrammingError,
+            "E_UNKNOWN_OPTION",
+            f"an index by {statement.method} has no options",
+        )
+    return ()
 
 
 def require_equality(kind: ColumnType, table: Table, column_id: int) -> None:

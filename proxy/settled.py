@@ -17,14 +17,20 @@ from indexes.errors import IntegrityFailure
 from indexes.labels import BLOCK
 from indexes.multimap.segment import SegmentInfo
 from indexes.records.liveness import LivenessEntry, LivenessReader
-from indexes.records.pack import DIRECTORY_COLUMN, PackSealer, decode_column, decode_directory, pack_address
+from indexes.records.pack import (
+    DIRECTORY_COLUMN,
+    PackSealer,
+    decode_column,
+    decode_directory,
+    pack_address,
+)
 from indexes.types import ColumnType
 
+from .arrow import Array, Chunked, Ordinals, chunked, pick
 from .keyspace import TableKeys
 from .manifest import Manifest
 from .reading import COLUMN_CACHE_BYTES, ByteCache, Channel
 
-Ordinals = npt.NDArray[np.int64]
 BLOCK_BITS = 12
 LOW_MASK = BLOCK - 1
 
@@ -41,7 +47,7 @@ class SettledRows:
         self._homes: dict[int, int] | None = None
         self._entries: dict[tuple[int, int], LivenessEntry] = {}
         self._live: Ordinals | None = None
-        self._columns: ByteCache[pa.Array] = ByteCache(COLUMN_CACHE_BYTES)
+        self._columns: ByteCache[Array] = ByteCache(COLUMN_CACHE_BYTES)
         self._slots: ByteCache[npt.NDArray[np.uint16]] = ByteCache(COLUMN_CACHE_BYTES // 4)
 
     def stand_on(self, manifest: Manifest) -> None:
@@ -137,7 +143,7 @@ class SettledRows:
 
     def read(
         self, ordinals: Ordinals, columns: Sequence[tuple[int, ColumnType]]
-    ) -> list[pa.ChunkedArray]:
+    ) -> list[Chunked]:
         """Values of settled rows, one chunked array per column, in the order of ``ordinals``.
 
         Args:
@@ -150,7 +156,7 @@ class SettledRows:
         if len(entries) != len(blocks):
             raise IntegrityFailure
         slots, arrays = self._load([entries[block] for block in blocks.tolist()], columns)
-        chunks: list[list[pa.Array]] = [[] for _ in columns]
+        chunks: list[list[Array]] = [[] for _ in columns]
         for number, block in enumerate(blocks.tolist()):
             pack = entries[block].pack
             low = (ordinals[bounds[number] : bounds[number + 1]] & LOW_MASK).astype(np.uint16)
@@ -160,23 +166,23 @@ class SettledRows:
                 present[np.minimum(places, len(present) - 1)], low
             ):
                 raise IntegrityFailure
-            take = None if len(low) == len(present) else pa.array(places)
+            take = None if len(low) == len(present) else places
             for position, (column_id, _) in enumerate(columns):
                 array = arrays[pack, column_id]
                 if len(array) != len(present):
                     raise IntegrityFailure
-                chunks[position].append(array if take is None else array.take(take))
+                chunks[position].append(array if take is None else pick(array, take))
         return [
-            pa.chunked_array(parts, type=kind.arrow)
+            chunked(parts, kind.arrow)
             for parts, (_, kind) in zip(chunks, columns, strict=True)
         ]
 
     def _load(
         self, entries: Sequence[LivenessEntry], columns: Sequence[tuple[int, ColumnType]]
-    ) -> tuple[dict[int, npt.NDArray[np.uint16]], dict[tuple[int, int], pa.Array]]:
+    ) -> tuple[dict[int, npt.NDArray[np.uint16]], dict[tuple[int, int], Array]]:
         """Slots by pack, and arrays by (pack, column): from the cache, the rest in one request."""
         slots: dict[int, npt.NDArray[np.uint16]] = {}
-        arrays: dict[tuple[int, int], pa.Array] = {}
+        arrays: dict[tuple[int, int], Array] = {}
         wanted: dict[int, tuple[LivenessEntry, int, ColumnType | None]] = {}
         for entry in entries:
             present = self._slots.get(entry.pack)

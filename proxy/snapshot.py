@@ -24,7 +24,7 @@ from indexes.seal import pad, unpad
 
 from . import catalog as schema
 from .keyspace import ZERO_HASH, CatalogSealer, DatabaseKeys, TableKeys, sha256
-from .manifest import FoldedWriter, Manifest, next_chain, open_manifest
+from .manifest import FoldedWriter, Manifest, Totals, add_totals, next_chain, open_manifest
 from .pin import PinState, TablePin
 from .reading import Channel
 from .recent import RecentIndex
@@ -317,27 +317,14 @@ class TableState:
                         raise tampered(f'a row of table "{self.table.name}" was removed twice')
                     self.removed.add(ordinal)
 
-    def statistics(self, index_id: int) -> tuple[list[int], list[int]]:
-        """Documents and tokens per field of a keyword index, over live rows."""
-        settled = self.manifest.statistics.get(index_id)
-        documents = list(settled.documents) if settled else []
-        tokens = list(settled.tokens) if settled else []
+    def pending_totals(self) -> Totals:
+        """Changes of keyword statistics that pending deltas carry."""
+        totals: Totals = {}
         for chain in self.pending.values():
             for delta in chain:
-                if index_id in delta.body.stats:
-                    more_documents, more_tokens = delta.body.stats[index_id]
-                    documents = add_lists(documents, more_documents)
-                    tokens = add_lists(tokens, more_tokens)
-        return documents, tokens
-
-
-def add_lists(left: Sequence[int], right: Sequence[int]) -> list[int]:
-    """Element-wise sum; the shorter list is taken as ending in zeros."""
-    size = max(len(left), len(right))
-    return [
-        (left[place] if place < len(left) else 0) + (right[place] if place < len(right) else 0)
-        for place in range(size)
-    ]
+                for index_id, (documents, tokens) in delta.body.stats.items():
+                    add_totals(totals, index_id, documents, tokens)
+        return totals
 
 
 class DatabaseState:
@@ -355,22 +342,26 @@ class DatabaseState:
         self.keys: DatabaseKeys | None = None
         self.tables: dict[int, TableState] = {}
 
-    def read(self, snapshot: StoreSnapshot, names: Iterable[str] | None, force: bool) -> None:
-        """Bring the catalog, and the tables named (None: all), up to this store snapshot."""
-        heads = self._ask(snapshot, if_changed=not force and self.catalog is not None)
+    def read(self, snapshot: StoreSnapshot) -> None:
+        """Bring the catalog and every open table up to this store snapshot."""
+        heads = self._ask(snapshot, if_changed=self.catalog is not None)
         if not heads.unchanged:
             self._apply(heads)
-        assert self.catalog is not None
-        wanted = (
-            self.catalog.tables
-            if names is None
-            else [table for name in names if (table := self.catalog.find(name))]
-        )
-        missing = [table for table in wanted if table.id not in self.tables]
+
+    def ensure(self, tables: Iterable[schema.Table]) -> None:
+        """Open the tables that are not open yet, at the snapshot of the running statement."""
+        missing = [table for table in tables if table.id not in self.tables]
         if missing:
             for table in missing:
                 self._open_table(table)
-            self._apply(self._ask(snapshot, if_changed=False))
+            snapshot = self.channel.snapshot
+            assert snapshot is not None
+            try:
+                self._apply(self._ask(snapshot, if_changed=False))
+            except BaseException:
+                for table in missing:
+                    self.tables.pop(table.id, None)
+                raise
 
     def _ask(self, snapshot: StoreSnapshot, *, if_changed: bool) -> wire.Heads:
         known = self.catalog.version if self.catalog is not None else -1

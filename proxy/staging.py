@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from encdb import wire
 from encdb.stores.base import Store
@@ -30,16 +29,24 @@ from indexes.records.pack import (
     pack_address,
 )
 
+from .arrow import Array
 from .catalog import Table
 from .keyspace import TableKeys, sha256
 from .leases import Leases
-from .manifest import DAY_SECONDS, FoldedWriter, IndexStatistics, Manifest, seal_manifest
-from .snapshot import TableState, add_lists
+from .manifest import (
+    DAY_SECONDS,
+    FoldedWriter,
+    IndexStatistics,
+    Manifest,
+    Totals,
+    add_totals,
+    seal_manifest,
+)
+from .snapshot import TableState
 
 STAGE_BYTES = 8 << 20
 SALT_BYTES = 32
 IDLE_DAYS = 1
-Ordinals = npt.NDArray[np.int64]
 
 
 class Staging:
@@ -56,7 +63,7 @@ class Staging:
         self._bytes = 0
         self.used = False
 
-    def pack(self, block: int, low: npt.NDArray[np.uint16], columns: Sequence[pa.Array]) -> LivenessEntry:
+    def pack(self, block: int, low: npt.NDArray[np.uint16], columns: Sequence[Array]) -> LivenessEntry:
         """Seal one block's rows, all of them live.
 
         Args:
@@ -117,7 +124,7 @@ class ManifestChange:
     """Changed entries by block."""
     rows: int = 0
     """Change in the number of settled live rows."""
-    statistics: dict[int, tuple[list[int], list[int]]] = dataclasses.field(default_factory=dict)
+    statistics: Totals = dataclasses.field(default_factory=dict)
     folded_keys: list[tuple[bytes, int]] = dataclasses.field(default_factory=list)
     """Claims of unique values whose rows settle."""
     folded: bool = False
@@ -204,14 +211,15 @@ def folded_frontier(state: TableState) -> dict[bytes, FoldedWriter]:
 
 
 def _statistics(old: Manifest, change: ManifestChange) -> dict[int, IndexStatistics]:
-    result = dict(old.statistics)
+    totals: Totals = {}
+    for index_id, known in old.statistics.items():
+        add_totals(totals, index_id, known.documents, known.tokens)
     for index_id, (documents, tokens) in change.statistics.items():
-        before = result.get(index_id, IndexStatistics())
-        result[index_id] = IndexStatistics(
-            tuple(add_lists(before.documents, documents)),
-            tuple(add_lists(before.tokens, tokens)),
-        )
-    return result
+        add_totals(totals, index_id, documents, tokens)
+    return {
+        index_id: IndexStatistics(documents, tuple(tokens))
+        for index_id, (documents, tokens) in totals.items()
+    }
 
 
 def _ends(state: TableState) -> tuple[tuple[bytes, int], ...]:

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from encdb import wire
 from encdb.errors import ConflictError, err
@@ -25,6 +24,7 @@ from indexes.records.row import row_aad
 from indexes.seal import pad
 
 from . import compaction
+from .arrow import Ordinals, reorder_batch
 from .bulk import BulkLoad
 from .catalog import Catalog
 from .execute.view import TableView, as_array, layout_of
@@ -35,7 +35,6 @@ from .overlay import TableOverlay
 from .snapshot import DatabaseState, TableState
 from .staging import ManifestChange, Staging, build_swap
 
-Ordinals = npt.NDArray[np.int64]
 COMMIT_ATTEMPTS = 16
 BULK_ROWS = 1_024
 BULK_POSTINGS = 32 << 10
@@ -107,6 +106,11 @@ class Transaction:
         """Whether there is nothing to commit."""
         return all(one.empty for one in self._overlays.values()) and not self._loads
 
+    @property
+    def tables(self) -> set[int]:
+        """Ids of the tables that this transaction changes."""
+        return set(self._overlays)
+
     def overlay(self, state: TableState) -> TableOverlay:
         """This transaction's changes to one table."""
         table = state.table.id
@@ -170,11 +174,7 @@ class Transaction:
             ConflictError: another transaction came first; nothing was written.
         """
         for attempt in range(COMMIT_ATTEMPTS):
-            if attempt:
-                with self._snapshot():
-                    self._revalidate()
-                    commit = self._build()
-            elif self._bulk_tables():
+            if attempt or self._bulk_tables():
                 with self._snapshot():
                     self._revalidate()
                     commit = self._build()
@@ -294,7 +294,7 @@ class Transaction:
             if not mask.any():
                 continue
             chosen = np.flatnonzero(mask)
-            batch = rows.rows if mask.all() else rows.rows.take(pa.array(chosen))
+            batch = rows.rows if mask.all() else reorder_batch(rows.rows, chosen)
             ordinals = rows.ordinals[chosen]
             labels = keys.labels.to_labels(ordinals).tolist()
             for body, ordinal, label in zip(

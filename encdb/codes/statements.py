@@ -66,6 +66,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "A row with the same value of a PRIMARY KEY or UNIQUE constraint exists.",
         "Use another value, or update the existing row",
     ),
+    "E_DUPLICATE_NAME": CodeInfo(
+        "Name exists",
+        "42P07",
+        1,
+        "A table, index or column of that name exists, or a column is named twice.",
+        "Choose another name, or use IF NOT EXISTS",
+    ),
     "E_DUPLICATE_TABLE": CodeInfo(
         "Duplicate table",
         "42P07",
@@ -86,6 +93,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         1,
         "The local engine reached its memory limit; nothing is spilled to disk in clear.",
         "Fetch fewer rows with an indexed predicate, or raise the limit",
+    ),
+    "E_INDEX_TYPE": CodeInfo(
+        "Type not indexable",
+        "42804",
+        1,
+        "A column's type does not support the index method.",
+        "Use another method, or index a column of another type",
     ),
     "E_INTERNAL": CodeInfo(
         "Internal error",
@@ -114,6 +128,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         1,
         "A text cannot be read as a value of the column's type.",
         "Correct the value",
+    ),
+    "E_IN_TRANSACTION": CodeInfo(
+        "Already in a transaction",
+        "25001",
+        1,
+        "The statement cannot run while a transaction is open.",
+        "COMMIT or ROLLBACK first",
     ),
     "E_NOT_NULL": CodeInfo(
         "Null value",
@@ -164,6 +185,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "The table changed while the statement was running.",
         "Repeat the statement",
     ),
+    "E_STATEMENT_COUNT": CodeInfo(
+        "Not one statement",
+        "42601",
+        1,
+        "The text holds no statement, or several, where exactly one is expected.",
+        "Execute the statements one at a time",
+    ),
     "E_SYNTAX": CodeInfo(
         "Syntax error",
         "42601",
@@ -180,6 +208,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         1,
         "A text is longer than its column's declared length.",
         "Shorten the value, or widen the column",
+    ),
+    "E_TOO_MANY_COLUMNS": CodeInfo(
+        "Too many columns",
+        "54011",
+        1,
+        "A table is declared with more columns than a table can have.",
+        "Split the table",
     ),
     "E_TRANSACTION_ABORTED": CodeInfo(
         "Transaction aborted",
@@ -243,6 +278,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         1,
         "An option of an index or setting is not known, or its value is not.",
         "See docs/sql.md for the options",
+    ),
+    "E_UNKNOWN_SAVEPOINT": CodeInfo(
+        "Unknown savepoint",
+        "3B001",
+        1,
+        "A savepoint of that name does not exist in the open transaction.",
+        "Name a savepoint of this transaction",
     ),
     "E_UNKNOWN_TABLE": CodeInfo(
         "Unknown table",

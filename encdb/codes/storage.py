@@ -161,7 +161,7 @@ STORAGE: Final[dict[str, CodeInfo]] = {
         "Snapshot open",
         "25001",
         1,
-        "The store was asked to write while a snapshot of the same connection was being read.",
+        "A second snapshot was opened while the first one of the same store was being read.",
         "Close the snapshot first",
     ),
     "E_STORE_DAMAGED": CodeInfo(

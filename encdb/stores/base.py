@@ -1,6 +1,6 @@
 """What every store offers: the protocol that the proxy speaks, whatever database lies below.
 
-A store is one connection, used by one session and one thread at a time. It never sees anything but
+A store object serves one session and one thread at a time. It never sees anything but
 the messages of :mod:`encdb.wire`, and it is not trusted: the proxy verifies every answer.
 
 Every method raises :class:`encdb.errors.StoreUnavailable` when the store is locked, read only or
@@ -59,7 +59,10 @@ class StoreSnapshot(Protocol):
 
 
 class Store(Protocol):
-    """One connection to one store."""
+    """One session's access to one store.
+
+    Writing does not disturb an open snapshot, which goes on showing the state it began with.
+    """
 
     @property
     def url(self) -> str:
@@ -71,10 +74,7 @@ class Store(Protocol):
         ...
 
     def commit(self, request: wire.Commit) -> wire.Committed | wire.Stale | wire.Conflict:
-        """Do all of a transaction, durably and once, or nothing of it.
-
-        No snapshot of the same store may be open.
-        """
+        """Do all of a transaction, durably and once, or nothing of it."""
         ...
 
     def lease(self, request: wire.Lease) -> wire.Leased:

@@ -22,9 +22,9 @@ import cbor2
 import numpy as np
 
 from indexes.errors import IntegrityFailure
-from indexes.multimap.arrays import I64, U64, offsets_of, range_index
+from indexes.multimap.arrays import I64, U32, U64, offsets_of, range_index
 from indexes.multimap.paging import octave
-from indexes.multimap.postings import PostingBatch, Positions
+from indexes.multimap.postings import Positions, PostingBatch
 
 VERSION = 1
 CLASS_BYTES = 256
@@ -147,7 +147,9 @@ def _decode(data: bytes) -> DeltaBody:
         removed=columns.runs(removed),
         hashed=[columns.batch(spec) for spec in hashed],
         sorted={int(index): columns.entries(spec) for index, spec in ranges.items()},
-        stats={int(i): (int(docs), [int(t) for t in tokens]) for i, (docs, tokens) in stats.items()},
+        stats={
+            int(i): (int(docs), [int(t) for t in tokens]) for i, (docs, tokens) in stats.items()
+        },
     )
     if columns.at != size:
         raise IntegrityFailure
@@ -224,6 +226,12 @@ class _Reader:
     def signed(self, spec: list[int]) -> I64:
         return self.column(spec).view(np.int64)
 
+    def narrow(self, spec: list[int]) -> U32:
+        values = self.column(spec)
+        if len(values) and int(values.max()) >> 32:
+            raise IntegrityFailure
+        return values.astype(np.uint32)
+
     def runs(self, spec: list[list[int]]) -> I64:
         if not spec:
             return np.zeros(0, dtype=np.int64)
@@ -239,11 +247,11 @@ class _Reader:
         words, ordinals = self.column(spec[0]), self.signed(spec[1])
         payload = np.zeros((len(words), len(spec[2])), dtype=np.uint32)
         for c, column in enumerate(spec[2]):
-            payload[:, c] = self.column(column)
+            payload[:, c] = self.narrow(column)
         positions = None
         if len(spec) == 5:
             offsets = offsets_of(self.signed(spec[3]))
-            flat = self.column(spec[4]).astype(np.uint32)
+            flat = self.narrow(spec[4])
             if int(offsets[-1]) != len(flat) or (np.diff(offsets) < 0).any():
                 raise IntegrityFailure
             positions = Positions(flat, offsets)

@@ -16,6 +16,7 @@ What it leaks: nothing; blocks lie inside sealed pages.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,7 @@ FIXED_BYTES = 9
 HEAD_MARK = 255
 HEAD_BYTES = 14
 _HEAD = np.dtype([("frequency", "<u4"), ("size", "<u4"), ("page", "<u4"), ("offset", "<u2")])
+_HEAD_STRUCT = struct.Struct("<IIIH")
 _MAX = (1 << 32) - 1
 
 
@@ -77,14 +79,48 @@ def payload_sizes(marks: U8) -> I64:
     return np.where(marks == HEAD_MARK, HEAD_BYTES, marks).astype(np.int64)
 
 
-def write_blocks(target: U8, bases: I64, counts: I64, words: U64, marks: U8, payload: U8) -> None:
+def find_entry(
+    data: bytes, base: int, count: int, limit: int, word: int
+) -> tuple[int, bytes] | None:
+    """Mark and payload of one word in one block, or None; `Blocks` is the form for many words.
+
+    Raises:
+        IntegrityFailure: the entry reaches beyond `limit`, where the block must have ended.
+    """
+    marks = base + 8 * count
+    if marks + count > limit:
+        raise IntegrityFailure
+    needle = word.to_bytes(8, "little")
+    at = data.find(needle, base, marks)
+    while at >= 0 and (at - base) % 8:
+        at = data.find(needle, at + 1, marks)
+    if at < 0:
+        return None
+    entry = marks + (at - base) // 8
+    before, mark = data[marks:entry], data[entry]
+    # Every head adds its mark to the sum, and takes its own size instead.
+    start = marks + count + sum(before) - before.count(HEAD_MARK) * (HEAD_MARK - HEAD_BYTES)
+    stop = start + (HEAD_BYTES if mark == HEAD_MARK else mark)
+    if stop > limit or not (mark == HEAD_MARK or 0 < mark <= INLINE_BYTES):
+        raise IntegrityFailure
+    return mark, data[start:stop]
+
+
+def head_fields(payload: bytes) -> tuple[int, int, int, int]:
+    """(document frequency, bytes, first logical page, offset) of one head."""
+    frequency, size, page, offset = _HEAD_STRUCT.unpack(payload)
+    return frequency, size, page, offset
+
+
+def write_blocks(target: U8, bases: I64, counts: I64, words: U64, marks: U8, payload: U8) -> None:  # noqa: PLR0917 - columns of one table
     """Writes b blocks whose entries stand one block after another in the arrays.
 
     Args:
         target: uint8, a multiple of 8 bytes long and with room for every block.
         bases: int64[b], where each block starts, multiples of 8.
         counts: int64[b], entries of each block.
-        words, marks: uint64[n], uint8[n], words ascending within a block.
+        words: uint64[n], ascending within a block.
+        marks: uint8[n].
         payload: uint8[total], payloads in the order of the entries.
     """
     target.view("<u8")[range_index(bases // 8, counts)] = words

@@ -8,7 +8,7 @@ the segment holds; a build whose stash fills starts again under a new salt.
 
     header pages  version u16 | zero u16 | stash entries u32 | lists u64 | postings u64 | zero u64 |
                   stash block (`entries`)
-    bucket page   entries u16 | zero u16 × 3 | block
+    bucket page   entries u16 | zero u16[3] | block
     slot page     floor(4016 / size) lists of one slot size
     chain         1, 2, 3, 4, 6, 8, 12, 16, 24 … pages of one list
 
@@ -19,8 +19,6 @@ is read even when the word is in the stash or absent. Segments of at most 16 pag
 """
 
 from __future__ import annotations
-
-import os
 
 import numpy as np
 
@@ -35,6 +33,8 @@ from indexes.multimap.entries import (
     INLINE_BYTES,
     Blocks,
     Heads,
+    find_entry,
+    head_fields,
     write_blocks,
 )
 from indexes.multimap.paging import (
@@ -46,24 +46,25 @@ from indexes.multimap.paging import (
     seal_pages,
     shuffle,
 )
+from indexes.multimap.placement import (
+    BUCKET_BASE,
+    HEADER_BYTES,
+    bucket_number,
+    bucket_numbers,
+    chain_spans,
+    place_entries,
+    place_key,
+    place_long,
+)
 from indexes.multimap.postings import EncodedLists
-from indexes.multimap.segment import BuiltSegment, SegmentInfo
+from indexes.multimap.segment import HASHED, BuiltSegment, SegmentInfo
 from indexes.prf import BlockCipher
 from indexes.seal import PAGE_USABLE, PageSealer
 
-KIND = 1
 _PAGE_KIND = b"hash"
 _VERSION = 1
-_HEADER_BYTES = 32
-_BUCKET_BASE = 8
-_STASH_SHARE = 512
-
-# Loads tried from the highest: the fuller the buckets, the smaller the entries must be.
-_LOADS = (0.875, 0.8125, 0.75, 0.6875, 0.65)
-_SLACK = 2.3
-_SALTS_PER_LOAD = 4
-
-_SLOT_BYTES = np.array([PAGE_USABLE // k for k in (15, 12, 10, 8, 6, 5, 4, 3, 2, 1)])
+# Up to this many words are looked up one by one, which has the smaller fixed cost.
+_FEW = 8
 
 
 def build(lists: EncodedLists, key: Key, table: int, segment: int) -> BuiltSegment:
@@ -88,8 +89,8 @@ def build(lists: EncodedLists, key: Key, table: int, segment: int) -> BuiltSegme
     marks = np.where(sizes > INLINE_BYTES, HEAD_MARK, sizes).astype(np.uint8)
     cost = np.where(sizes > INLINE_BYTES, HEAD_BYTES, sizes) + FIXED_BYTES
 
-    place = _place(cost, lists.words, key)
-    pages, offsets, used = _long_places(sizes[long], place.buckets)
+    place = place_entries(cost, lists.words, key)
+    pages, offsets, used = place_long(sizes[long], place.buckets)
     heads = Heads(frequencies[long], sizes[long], pages, offsets)
     # Payloads are gathered from one buffer: the lists, and behind them the heads.
     source = np.concatenate((lists.data, heads.encode()))
@@ -104,7 +105,7 @@ def build(lists: EncodedLists, key: Key, table: int, segment: int) -> BuiltSegme
     flat[:2].view("<u2")[0] = _VERSION
     flat[4:8].view("<u4")[0] = len(place.stash)
     flat[8:24].view("<u8")[:] = len(lists), int(frequencies.sum())
-    base, count = np.array([_HEADER_BYTES]), np.array([len(place.stash)])
+    base, count = np.array([HEADER_BYTES]), np.array([len(place.stash)])
     write_blocks(
         flat, base, count, lists.words[place.stash], marks[place.stash], payload(place.stash)
     )
@@ -112,7 +113,7 @@ def build(lists: EncodedLists, key: Key, table: int, segment: int) -> BuiltSegme
     body = np.zeros((place.buckets + used, PAGE_USABLE), dtype=np.uint8)
     flat = body.reshape(-1)
     body.view("<u2")[: place.buckets, 0] = place.counts
-    bases = np.arange(place.buckets, dtype=np.int64) * PAGE_USABLE + _BUCKET_BASE
+    bases = np.arange(place.buckets, dtype=np.int64) * PAGE_USABLE + BUCKET_BASE
     kept = place.kept
     write_blocks(flat, bases, place.counts, lists.words[kept], marks[kept], payload(kept))
     targets = (pages * PAGE_USABLE + offsets).tolist()
@@ -121,7 +122,7 @@ def build(lists: EncodedLists, key: Key, table: int, segment: int) -> BuiltSegme
 
     info = SegmentInfo(
         segment=segment,
-        kind=KIND,
+        kind=HASHED,
         index=0,
         salt=place.salt,
         pages=octave(len(header) + len(body)),
@@ -141,13 +142,14 @@ class HashedReader:
     """
 
     def __init__(self, info: SegmentInfo, key: Key, table: int, read: ReadPages) -> None:
-        if info.kind != KIND or len(info.extra) != 1 or info.extra[0] < 1:
+        if info.kind != HASHED or len(info.extra) != 1 or info.extra[0] < 1:
             raise IntegrityFailure
         self._buckets = int(info.extra[0])
         self._info = info
         self._pages = PageReader(info, _sealer(key, table, info), _shuffle_key(key, info), read)
-        self._place = BlockCipher(_place_key(key, info.salt))
+        self._place = BlockCipher(place_key(key, info.salt))
         self._stash: Blocks | None = None
+        self._stash_bytes: bytes | None = None
 
     @property
     def pages_read(self) -> int:
@@ -160,6 +162,9 @@ class HashedReader:
         Raises:
             IntegrityFailure: a page was withheld, moved or altered.
         """
+        if len(words) <= _FEW:
+            few = self._few(np.asarray(words).tolist())
+            return [few.get(word) for word in np.asarray(words).tolist()]
         found = self.find(words)
         at = {word: i for i, word in enumerate(found.words.tolist())}
         return [found.get(at[w]) if w in at else None for w in np.asarray(words).tolist()]
@@ -170,9 +175,10 @@ class HashedReader:
         Reads the bucket page of every word, then the slot and chain pages of long lists: two
         dependent rounds at most once the header is known.
         """
+        if len(words) <= _FEW:
+            few = self._few(np.asarray(words).tolist())
+            return _listed(sorted(few.items()))
         wanted, rows, buckets = self._buckets_of(words)
-        if not len(wanted):
-            return EncodedLists.empty()
         parts = []
         for first in range(0, len(buckets), SCAN_PAGES * 16):
             last = min(first + SCAN_PAGES * 16, len(buckets))
@@ -182,6 +188,39 @@ class HashedReader:
         stash = self._stash_blocks()
         parts.append(self._search(stash, wanted, np.zeros(len(wanted), dtype=np.int64)))
         return _sorted_lists(self._complete(parts))
+
+    def _few(self, words: list[int]) -> dict[int, bytes]:
+        """`find` for a handful of words, one by one."""
+        buckets = {word: bucket_number(self._place, word, self._buckets) for word in words}
+        pages = self._pages.few(sorted(set(buckets.values())))
+        stash_blocks = self._stash_blocks()
+        if self._stash_bytes is None:
+            self._stash_bytes = stash_blocks.data.tobytes()
+        stash, stash_count = self._stash_bytes, int.from_bytes(self._stash_bytes[4:8], "little")
+        lists: dict[int, bytes] = {}
+        heads: dict[int, tuple[int, int, int, int]] = {}
+        for word, bucket in buckets.items():
+            page = pages[bucket]
+            count = int.from_bytes(page[:2], "little")
+            entry = find_entry(page, BUCKET_BASE, count, PAGE_USABLE, word) or find_entry(
+                stash, HEADER_BYTES, stash_count, len(stash), word
+            )
+            if entry is None:
+                continue
+            if entry[0] == HEAD_MARK:
+                heads[word] = head_fields(entry[1])
+            else:
+                lists[word] = entry[1]
+        spans = {word: chain_class(-(-head[1] // PAGE_USABLE)) for word, head in heads.items()}
+        # The padding of a chain is read as well, so that its exact length stays hidden.
+        wanted = {page for w, head in heads.items() for page in range(head[2], head[2] + spans[w])}
+        pages = self._pages.few(sorted(wanted))
+        for word, (_, size, first, offset) in heads.items():
+            joined = b"".join(pages[page] for page in range(first, first + spans[word]))
+            if not 0 < size <= len(joined) - offset:
+                raise IntegrityFailure
+            lists[word] = joined[offset : offset + size]
+        return lists
 
     def frequencies(self, words: U64) -> I64:
         """Document frequency of each word, 0 without a list, from bucket pages alone: int64[m]."""
@@ -210,9 +249,9 @@ class HashedReader:
         """
         stash = self._stash_blocks()
         body = self._scan()
-        bases = np.arange(self._buckets, dtype=np.int64) * PAGE_USABLE + _BUCKET_BASE
+        bases = np.arange(self._buckets, dtype=np.int64) * PAGE_USABLE + BUCKET_BASE
         counts = body[: self._buckets].view("<u2")[:, 0].astype(np.int64)
-        limits = bases - _BUCKET_BASE + PAGE_USABLE
+        limits = bases - BUCKET_BASE + PAGE_USABLE
         blocks = Blocks(body.reshape(-1), bases, limits, counts)
         rows, words, starts, marks = blocks.all()
         if (self._bucket_numbers(words) != rows).any():
@@ -235,13 +274,13 @@ class HashedReader:
         return wanted, rows.astype(np.int64), buckets
 
     def _bucket_numbers(self, words: U64) -> I64:
-        return _bucket_numbers(self._place, words, self._buckets)
+        return bucket_numbers(self._place, words, self._buckets)
 
     def _bucket_blocks(self, buckets: I64) -> Blocks:
         pages = self._pages.body(buckets)
         counts = pages.view("<u2")[:, 0].astype(np.int64)
         edges = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE
-        return Blocks(pages.reshape(-1), edges + _BUCKET_BASE, edges + PAGE_USABLE, counts)
+        return Blocks(pages.reshape(-1), edges + BUCKET_BASE, edges + PAGE_USABLE, counts)
 
     def _stash_blocks(self) -> Blocks:
         if self._stash is None:
@@ -250,7 +289,7 @@ class HashedReader:
                 raise IntegrityFailure
             count = np.array([int(header[4:8].view("<u4")[0])])
             limit = np.array([len(header)])
-            self._stash = Blocks(header, np.array([_HEADER_BYTES]), limit, count)
+            self._stash = Blocks(header, np.array([HEADER_BYTES]), limit, count)
         return self._stash
 
     def _search(self, blocks: Blocks, words: U64, rows: I64) -> _Found:
@@ -278,7 +317,7 @@ class HashedReader:
         return EncodedLists(np.concatenate(words), data, offsets_of(sizes))
 
     def _long_lists(self, words: U64, heads: Heads, body: U8 | None) -> EncodedLists:
-        spans = _chain_pages(heads.size)
+        spans = chain_spans(heads.size)
         if (heads.page + spans > self._pages.body_pages).any() or (heads.size < 1).any():
             raise IntegrityFailure
         if (heads.offset + heads.size > spans * PAGE_USABLE).any():
@@ -288,7 +327,9 @@ class HashedReader:
         else:
             # The padding of a chain is read as well, so that its exact length stays hidden.
             numbers = np.unique(
-                np.concatenate([np.arange(p, p + s) for p, s in zip(heads.page, spans, strict=True)])
+                np.concatenate(
+                    [np.arange(p, p + s) for p, s in zip(heads.page, spans, strict=True)]
+                )
             )
             first, pages = np.searchsorted(numbers, heads.page), self._pages.body(numbers)
         starts = first * PAGE_USABLE + heads.offset
@@ -319,85 +360,11 @@ class _Found:
         return Heads.decode(self._data, self._starts[~self.inline])
 
 
-class _Placement:
-    """Where entries go: salt, buckets, entries per bucket, and the entries kept and stashed."""
-
-    __slots__ = ("buckets", "counts", "header_pages", "kept", "salt", "stash")
-
-    def __init__(self, salt: bytes, buckets: int, header_pages: int) -> None:
-        self.salt = salt
-        self.buckets = buckets
-        self.header_pages = header_pages
-        self.counts = np.zeros(buckets, dtype=np.int64)
-        self.kept = np.zeros(0, dtype=np.int64)
-        self.stash = np.zeros(0, dtype=np.int64)
-
-
-def _place(cost: I64, words: U64, key: Key) -> _Placement:
-    """Assigns entries to buckets under fresh salts until the stash holds what overflows."""
-    total = octave(int(cost.sum()))
-    header_pages = max(1, -(-total // (_STASH_SHARE * PAGE_USABLE)))
-    room = header_pages * PAGE_USABLE - _HEADER_BYTES
-    for load in _loads(cost):
-        buckets = max(1, int(np.ceil(total / (load * PAGE_USABLE))))
-        for _ in range(_SALTS_PER_LOAD):
-            place = _Placement(os.urandom(32), buckets, header_pages)
-            cipher = BlockCipher(_place_key(key, place.salt))
-            numbers = _bucket_numbers(cipher, words, buckets)
-            order = np.argsort(numbers, kind="stable")
-            ordered, used = numbers[order], np.cumsum(cost[order])
-            firsts = np.searchsorted(ordered, np.arange(buckets))
-            before = np.concatenate(([0], used))[firsts]
-            fits = used - before[ordered] <= PAGE_USABLE - _BUCKET_BASE
-            if int(cost[order[~fits]].sum()) <= room:
-                place.kept = order[fits]
-                place.stash = np.sort(order[~fits])
-                place.counts = np.bincount(ordered[fits], minlength=buckets).astype(np.int64)
-                return place
-    raise ValueError("the lists of this segment do not spread over its buckets")
-
-
-def _loads(cost: I64) -> list[float]:
-    """Loads worth trying: bucket bytes have variance load · 4016 · (mean square / mean) of a cost.
-
-    A load is taken when a bucket overflows at 2.3 standard deviations or more, which keeps the
-    expected overflow below a fifth of a percent. The lowest load suits entries of the largest size.
-    """
-    if not len(cost):
-        return [_LOADS[-1]]
-    effective = float((cost.astype(np.float64) ** 2).sum() / cost.sum())
-    fitting = [
-        load
-        for load in _LOADS[:-1]
-        if (1 - load) * PAGE_USABLE >= _SLACK * np.sqrt(load * PAGE_USABLE * effective)
-    ]
-    return [*fitting, _LOADS[-1], 0.5, 0.35]
-
-
-def _long_places(sizes: I64, first: int) -> tuple[I64, I64, int]:
-    """Places lists longer than 128 bytes behind the buckets.
-
-    Returns:
-        first logical page int64[h], offset on it int64[h], and the number of pages used.
-    """
-    pages, offsets = np.zeros(len(sizes), dtype=np.int64), np.zeros(len(sizes), dtype=np.int64)
-    page = first
-    classes = np.searchsorted(_SLOT_BYTES, sizes)
-    for number, slot in enumerate(_SLOT_BYTES.tolist()):
-        members = np.flatnonzero(classes == number)
-        each = PAGE_USABLE // slot
-        rank = np.arange(len(members))
-        pages[members] = page + rank // each
-        offsets[members] = rank % each * slot
-        page += -(-len(members) // each)
-    chains = np.flatnonzero(classes == len(_SLOT_BYTES))
-    spans = offsets_of(_chain_pages(sizes[chains]))
-    pages[chains] = page + spans[:-1]
-    return pages, offsets, page + int(spans[-1]) - first
-
-
-def _chain_pages(sizes: I64) -> I64:
-    return np.array([chain_class(-(-size // PAGE_USABLE)) for size in sizes.tolist()], np.int64)
+def _listed(lists: list[tuple[int, bytes]]) -> EncodedLists:
+    words = np.array([word for word, _ in lists], dtype=np.uint64)
+    sizes = np.array([len(data) for _, data in lists], dtype=np.int64)
+    data = np.frombuffer(b"".join(data for _, data in lists), dtype=np.uint8)
+    return EncodedLists(words, data, offsets_of(sizes))
 
 
 def _sorted_lists(lists: EncodedLists) -> EncodedLists:
@@ -408,23 +375,10 @@ def _sorted_lists(lists: EncodedLists) -> EncodedLists:
     return result
 
 
-def _bucket_numbers(cipher: BlockCipher, words: U64, buckets: int) -> I64:
-    """(u · buckets) >> 64 with u the first eight bytes of E(word ‖ 0⁸), in 32-bit halves."""
-    blocks = np.zeros((len(words), 2), dtype="<u8")
-    blocks[:, 0] = words
-    u = cipher.encrypt(blocks.view(np.uint8).reshape(-1, 16)).view("<u8")[:, 0]
-    low = ((u & np.uint64(0xFFFF_FFFF)) * np.uint64(buckets)) >> np.uint64(32)
-    return (((u >> np.uint64(32)) * np.uint64(buckets) + low) >> np.uint64(32)).astype(np.int64)
-
-
-def _place_key(key: Key, salt: bytes) -> Key:
-    return key.derive("hashed", "place", salt)
-
-
 def _shuffle_key(key: Key, info: SegmentInfo) -> Key:
     return key.derive("hashed", "shuffle", info.salt)
 
 
 def _sealer(key: Key, table: int, info: SegmentInfo) -> PageSealer:
-    aad = pack_context(table, info.segment, KIND, info.pages)
+    aad = pack_context(table, info.segment, HASHED, info.pages)
     return PageSealer(key.derive("hashed", "page"), info.salt, _PAGE_KIND, aad)

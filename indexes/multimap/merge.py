@@ -1,4 +1,6 @@
-"""Merging: deltas and segments into new segments, exactly, and the policy of which segments to merge.
+"""Merging sorted entries, and the policy of which segments to merge.
+
+Posting lists are merged by `postings.merge`.
 
 Segments form tiers by their number of postings, as in a log-structured merge tree (O'Neil et al.,
 Acta Informatica 33, 1996): tier 0 below 16 Ki postings, then a factor of 4 a tier. `choose` keeps every
@@ -10,22 +12,14 @@ that anyway. Which postings died is not visible beyond the sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from indexes.multimap.arrays import I64, U64, Mask, offsets_of
-from indexes.multimap.postings import (
-    EncodedLists,
-    PostingBatch,
-    Positions,
-    encode,
-    explode,
-)
-
-Live = Callable[[I64], Mask]
-"""Maps int64[n] ordinals to bool[n], true where the row is live."""
+from indexes.multimap.arrays import I64, U64
+from indexes.multimap.postings import Live
+from indexes.multimap.segment import LIVENESS
 
 FAN_OUT = 4
 SMALLEST_TIER = 1 << 14
@@ -51,36 +45,7 @@ class Sized(Protocol):
 _S = TypeVar("_S", bound=Sized)
 
 
-def encode_batches(batches: Iterable[PostingBatch]) -> EncodedLists:
-    """Encodes batches of any shapes together, such as the postings of many deltas."""
-    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
-    for batch in batches:
-        if len(batch):
-            shapes.setdefault(batch.shape, []).append(batch)
-    return combine([encode(PostingBatch.join(group)) for group in shapes.values()])
-
-
-def merge_lists(sources: Iterable[EncodedLists], live: Live | None = None) -> EncodedLists:
-    """All postings of all sources whose ordinal is live; lists that become empty vanish.
-
-    Args:
-        sources: lists of segments and of encoded deltas; a word may occur in several.
-        live: which ordinals to keep; None keeps everything.
-    """
-    batches = []
-    for source in sources:
-        for batch in explode(source):
-            alive = None if live is None else live(batch.ordinals)
-            if alive is None or alive.all():
-                batches.append(batch)
-            else:
-                batches.append(batch.take(np.flatnonzero(alive)))
-    return encode_batches(batches)
-
-
-def merge_entries(
-    sources: Iterable[tuple[U64, I64]], live: Live | None = None
-) -> tuple[U64, I64]:
+def merge_entries(sources: Iterable[tuple[U64, I64]], live: Live | None = None) -> tuple[U64, I64]:
     """All (keys uint64[n, 2], ordinals int64[n]) of sorted sources whose ordinal is live, unsorted."""
     keys, ordinals = [np.zeros((0, 2), dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
     for source_keys, source_ordinals in sources:
@@ -91,42 +56,18 @@ def merge_entries(
     return np.concatenate(keys), np.concatenate(ordinals)
 
 
-def combine(parts: Sequence[EncodedLists]) -> EncodedLists:
-    """Joins lists of different shapes into one ascending set.
-
-    A word that occurs in several parts (two indexes colliding in 64 bits, with probability below
-    n² / 2⁶⁵) is widened to the largest shape with zeros and empty positions and encoded as one list. A
-    reader without use for the extra columns ignores them, and a keyword reader ignores postings whose
-    term frequency is 0.
-    """
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return EncodedLists.empty()
-    if len(parts) == 1:
-        return parts[0]
-    words = np.concatenate([part.words for part in parts])
-    sizes = np.concatenate([np.diff(part.offsets) for part in parts])
-    joined = EncodedLists(words, np.concatenate([part.data for part in parts]), offsets_of(sizes))
-    order = np.argsort(words, kind="stable")
-    ascending = words[order]
-    same = ascending[1:] == ascending[:-1]
-    if not same.any():
-        return joined.take(order)
-    clash = np.concatenate(([False], same)) | np.concatenate((same, [False]))
-    merged = _encode_widened(explode(joined.take(order[clash])))
-    return combine([joined.take(order[~clash]), merged])
-
-
 def choose(infos: Sequence[_S]) -> list[list[_S]]:
     """Which segments to merge now: disjoint groups of at least two, each to become one segment.
 
     For every (kind, index) on its own, after merging: tier 0 holds at most one segment, every further
     tier fewer than 4, and all tiers together at most 8. Sizes of merged segments are taken as sums,
-    so segments that shrink by dropping dead postings are met again by the next call.
+    so segments that shrink by dropping dead postings are met again by the next call. Liveness segments
+    are left alone: the newest entry of a block replaces older ones, so they are not merged by size.
     """
     families: dict[tuple[int, int], list[_S]] = {}
     for info in infos:
-        families.setdefault((info.kind, info.index), []).append(info)
+        if info.kind != LIVENESS:
+            families.setdefault((info.kind, info.index), []).append(info)
     groups = []
     for family in families.values():
         groups += [group for group in _settle([[info] for info in family]) if len(group) > 1]
@@ -166,18 +107,3 @@ def _settle(groups: list[list[_S]]) -> list[list[_S]]:
 
 def _postings(group: Sequence[Sized]) -> int:
     return sum(info.postings for info in group)
-
-
-def _encode_widened(batches: Sequence[PostingBatch]) -> EncodedLists:
-    columns = max(batch.payload.shape[1] for batch in batches)
-    positions = any(batch.positions is not None for batch in batches)
-    wide = []
-    for batch in batches:
-        payload = np.zeros((len(batch), columns), dtype=np.uint32)
-        payload[:, : batch.payload.shape[1]] = batch.payload
-        kept = batch.positions
-        if positions and kept is None:
-            nothing = np.zeros(len(batch) + 1, dtype=np.int64)
-            kept = Positions(np.zeros(0, dtype=np.uint32), nothing)
-        wide.append(PostingBatch(batch.words, batch.ordinals, payload, kept))
-    return encode(PostingBatch.join(wide))

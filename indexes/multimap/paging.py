@@ -17,7 +17,7 @@ from indexes.keys import Key
 from indexes.multimap.arrays import I64, U8
 from indexes.multimap.segment import SegmentInfo
 from indexes.prf import BlockCipher
-from indexes.seal import PAGE_SEALED, PAGE_USABLE, PageSealer
+from indexes.seal import PAGE_USABLE, PageSealer
 
 ReadPages = Callable[[list[int]], list[bytes]]
 """Fetches sealed pages by number, in the asked order; the numbers are distinct and ascend."""
@@ -38,7 +38,7 @@ def octave(count: int) -> int:
 
 
 def chain_class(pages: int) -> int:
-    """Pages a chain of at least `pages` occupies: 1, 2, 3, 4, 6, 8, 12, 16, 24 …"""
+    """Pages a chain of at least `pages` occupies: 1, 2, 3, 4, 6, 8, 12, 16, 24 and so on."""
     power = 1 << max(pages - 1, 0).bit_length()
     middle = power * 3 // 4
     return middle if power >= 4 and pages <= middle else power
@@ -61,8 +61,7 @@ def seal_pages(
 ) -> Iterator[tuple[int, bytes]]:
     """Seals header uint8[h, 4016], body uint8[b, 4016] and dummies, ascending by page number.
 
-    Args:
-        shuffled: int64[total - h], the permutation of all body pages; those past b are dummies.
+    The permutation `shuffled`, int64[total - h], covers all body pages; those past b are dummies.
     """
     for number, page in enumerate(header):
         yield number, sealer.seal(number, page.tobytes())
@@ -104,7 +103,7 @@ class PageReader:
         """The header as one uint8[header_pages · 4016], kept once it was read."""
         if self._header is None:
             wanted = self._info.pages if self._info.pages <= WHOLE else self._info.header_pages
-            pages = self._open(list(range(wanted)))
+            pages = _matrix(self._open(list(range(wanted))))
             self._header = pages[: self._info.header_pages].reshape(-1)
             if wanted == self._info.pages:
                 self._whole = pages[self._info.header_pages :]
@@ -125,7 +124,7 @@ class PageReader:
         if self._whole is not None:
             return self._whole[places]
         ascending = np.argsort(places)
-        pages = self._open((places[ascending] + self._info.header_pages).tolist())
+        pages = _matrix(self._open((places[ascending] + self._info.header_pages).tolist()))
         result = np.empty_like(pages)
         result[ascending] = pages
         return result
@@ -141,7 +140,8 @@ class PageReader:
         for first in range(0, self.body_pages, SCAN_PAGES):
             last = min(first + SCAN_PAGES, self.body_pages)
             shift = self._info.header_pages
-            result[logical_at[first:last]] = self._open(list(range(first + shift, last + shift)))
+            pages = self._open(list(range(first + shift, last + shift)))
+            result[logical_at[first:last]] = _matrix(pages)
         return result
 
     def _shuffled(self) -> I64:
@@ -149,16 +149,36 @@ class PageReader:
             self._order = shuffle(self._key, self.body_pages)
         return self._order
 
-    def _open(self, numbers: list[int]) -> U8:
+    def few(self, logical: list[int]) -> dict[int, bytes]:
+        """Like `body` for a handful of pages, without the fixed cost of array operations."""
+        self.header()
+        if logical and not 0 <= min(logical) <= max(logical) < self.body_pages:
+            raise IntegrityFailure
+        if self._whole is not None:
+            places = self._shuffled()[logical].tolist()
+            return {one: self._whole[at].tobytes() for one, at in zip(logical, places, strict=True)}
+        shift, order = self._info.header_pages, self._shuffled()
+        number_of = {one: shift + int(order[one]) for one in logical}
+        numbers = sorted(set(number_of.values()))
+        opened = dict(zip(numbers, self._open(numbers), strict=True))
+        return {one: opened[number] for one, number in number_of.items()}
+
+    def _open(self, numbers: list[int]) -> list[bytes]:
+        if not numbers:
+            return []
         blobs = self._read(numbers)
         self.pages_read += len(numbers)
         if len(blobs) != len(numbers):
             raise IntegrityFailure
         opened = []
         for number, blob in zip(numbers, blobs, strict=True):
-            # A store that answers with nothing for a page withholds it.
-            if not isinstance(blob, bytes | bytearray | memoryview) or len(blob) != PAGE_SEALED:
+            page = self._sealer.open(number, blob)
+            # A store that answers with nothing for a page withholds it; `open` refuses that too.
+            if len(page) != PAGE_USABLE:
                 raise IntegrityFailure
-            opened.append(self._sealer.open(number, bytes(blob)))
-        joined = np.frombuffer(b"".join(opened), dtype=np.uint8)
-        return joined.reshape(len(numbers), PAGE_USABLE)
+            opened.append(page)
+        return opened
+
+
+def _matrix(pages: list[bytes]) -> U8:
+    return np.frombuffer(b"".join(pages), dtype=np.uint8).reshape(len(pages), PAGE_USABLE)

@@ -5,8 +5,8 @@ One list is a stream of LEB128 integers (`varint`):
 
     kind, [count,] gaps…, payload column 0…, payload column 1…, [position counts…, position gaps…]
 
-- kind: one byte, bits 0–2 payload columns k, bit 3 positions present, bit 4 the list holds one posting
-  and has no count, bits 5–6 the layout version (1).
+- kind: one byte, bits 0 to 2 payload columns k, bit 3 positions present, bit 4 the list holds one posting
+  and has no count, bits 5 and 6 the layout version (1).
 - gaps: the first ordinal, then differences; ordinals ascend and may repeat (one posting per field).
 - position gaps: per posting the first position, then differences; positions ascend.
 
@@ -18,8 +18,7 @@ many pages a term occupies, which `hashed` pads to classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -30,145 +29,40 @@ from indexes.multimap.arrays import (
     U8,
     U32,
     U64,
+    Mask,
     offsets_of,
     order_by,
     range_index,
     take_ranges,
 )
+from indexes.multimap.batches import DecodedList, EncodedLists, Positions, PostingBatch
 
-MAX_COLUMNS = 7
+__all__ = [
+    "DecodedList",
+    "EncodedLists",
+    "Live",
+    "Positions",
+    "PostingBatch",
+    "combine",
+    "counts",
+    "decode",
+    "encode",
+    "encode_batches",
+    "explode",
+    "explode_indexed",
+    "merge",
+]
+
+Live = Callable[[I64], Mask]
+"""Maps int64[n] ordinals to bool[n], true where the row is live."""
+
 _VERSION = 1 << 5
 _VERSION_MASK = 3 << 5
 _SINGLE = 1 << 4
 _POSITIONS = 1 << 3
 _COLUMNS = 7
-
-_NO_WORDS = np.zeros(0, dtype=np.uint64)
-_NO_ORDINALS = np.zeros(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Positions of n postings: those of posting i are `flat[offsets[i] : offsets[i + 1]]`.
-
-    Attributes:
-        flat: uint32[total], ascending within a posting.
-        offsets: int64[n + 1], from 0 to total.
-    """
-
-    flat: U32
-    offsets: I64
-
-    def take(self, index: I64) -> Positions:
-        """The positions of the postings at `index`, in that order."""
-        sizes = np.diff(self.offsets)[index]
-        flat = self.flat[range_index(self.offsets[:-1][index], sizes)]
-        return Positions(flat, offsets_of(sizes))
-
-
-@dataclass(frozen=True, slots=True)
-class PostingBatch:
-    """Postings in any order, all of one shape.
-
-    Attributes:
-        words: uint64[n], the PRF word of each posting's term.
-        ordinals: int64[n], not negative.
-        payload: uint32[n, k] with 0 ≤ k ≤ 7.
-        positions: positions of each posting, or None when the index keeps none.
-    """
-
-    words: U64
-    ordinals: I64
-    payload: U32
-    positions: Positions | None = None
-
-    def __post_init__(self) -> None:
-        n = len(self.words)
-        if len(self.ordinals) != n or self.payload.ndim != 2 or len(self.payload) != n:
-            raise ValueError("words, ordinals and payload must have one row per posting")
-        if self.payload.shape[1] > MAX_COLUMNS:
-            raise ValueError("a posting has at most 7 payload columns")
-        if self.positions is not None and len(self.positions.offsets) != n + 1:
-            raise ValueError("positions must have one range per posting")
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    @property
-    def shape(self) -> tuple[int, bool]:
-        """(payload columns, has positions): postings of one shape can be joined."""
-        return self.payload.shape[1], self.positions is not None
-
-    def take(self, index: I64) -> PostingBatch:
-        """The postings at `index`, in that order."""
-        positions = None if self.positions is None else self.positions.take(index)
-        return PostingBatch(
-            self.words[index], self.ordinals[index], self.payload[index], positions
-        )
-
-    @staticmethod
-    def of(words: U64, ordinals: I64) -> PostingBatch:
-        """Postings without payload."""
-        return PostingBatch(words, ordinals, np.zeros((len(words), 0), dtype=np.uint32))
-
-    @staticmethod
-    def join(batches: Sequence[PostingBatch]) -> PostingBatch:
-        """One batch holding the postings of all; there is at least one, and all have one shape."""
-        if len(batches) == 1:
-            return batches[0]
-        positions = None
-        if batches[0].positions is not None:
-            parts = [b.positions for b in batches if b.positions is not None]
-            sizes = np.concatenate([np.diff(p.offsets) for p in parts])
-            positions = Positions(np.concatenate([p.flat for p in parts]), offsets_of(sizes))
-        return PostingBatch(
-            np.concatenate([b.words for b in batches]),
-            np.concatenate([b.ordinals for b in batches]),
-            np.concatenate([b.payload for b in batches]),
-            positions,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedLists:
-    """Encoded lists of m words, of whatever shapes.
-
-    Attributes:
-        words: uint64[m], ascending and unique.
-        data: uint8[total], the lists one after another.
-        offsets: int64[m + 1], list i is `data[offsets[i] : offsets[i + 1]]`.
-    """
-
-    words: U64
-    data: U8
-    offsets: I64
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def get(self, position: int) -> bytes:
-        """The encoded list at a position (not a word)."""
-        return self.data[self.offsets[position] : self.offsets[position + 1]].tobytes()
-
-    def take(self, index: I64) -> EncodedLists:
-        """The lists at `index`, in that order; ascending indexes keep the words ascending."""
-        sizes = np.diff(self.offsets)[index]
-        data = take_ranges(self.data, self.offsets[:-1][index], sizes)
-        return EncodedLists(self.words[index], data, offsets_of(sizes))
-
-    @staticmethod
-    def empty() -> EncodedLists:
-        """No lists at all."""
-        return EncodedLists(_NO_WORDS, np.zeros(0, dtype=np.uint8), np.zeros(1, dtype=np.int64))
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedList:
-    """One posting list: ordinals int64[n] ascending, payload uint32[n, k], positions or None."""
-
-    ordinals: I64
-    payload: U32
-    positions: Positions | None
+# Up to this many lists are decoded one by one, which has the smaller fixed cost.
+_FEW = 4
 
 
 def encode(batch: PostingBatch) -> EncodedLists:
@@ -260,6 +154,8 @@ def explode(lists: EncodedLists) -> list[PostingBatch]:
     Raises:
         IntegrityFailure: a list is malformed.
     """
+    if len(lists) <= _FEW:
+        return _explode_few(lists)
     return [batch for _, batch in explode_indexed(lists)]
 
 
@@ -330,7 +226,17 @@ def _narrow(values: U64) -> U32:
     return values.astype(np.uint32)
 
 
-def _explode_shape(
+def _explode_few(lists: EncodedLists) -> list[PostingBatch]:
+    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
+    for at, word in enumerate(lists.words):
+        one = decode(lists.get(at))
+        words = np.full(len(one.ordinals), word, dtype=np.uint64)
+        batch = PostingBatch(words, one.ordinals, one.payload, one.positions)
+        shapes.setdefault(batch.shape, []).append(batch)
+    return [PostingBatch.join(group) for _, group in sorted(shapes.items())]
+
+
+def _explode_shape(  # noqa: PLR0917 - one call site, split off for length
     words: U64, values: U64, starts: I64, stops: I64, chosen: I64, kind: int
 ) -> tuple[I64, PostingBatch]:
     columns, has_positions = kind & _COLUMNS, bool(kind & _POSITIONS)
@@ -377,3 +283,71 @@ def _with_stop(data: U8, starts: I64, sizes: I64) -> U8:
     window = np.zeros(int(begins[-1]), dtype=np.uint8)
     window[range_index(begins[:-1], sizes)] = take_ranges(data, starts, sizes)
     return window
+
+
+def encode_batches(batches: Iterable[PostingBatch]) -> EncodedLists:
+    """Encodes batches of any shapes together, such as the postings of many deltas."""
+    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
+    for batch in batches:
+        if len(batch):
+            shapes.setdefault(batch.shape, []).append(batch)
+    return combine([encode(PostingBatch.join(group)) for group in shapes.values()])
+
+
+def merge(sources: Iterable[EncodedLists], live: Live | None = None) -> EncodedLists:
+    """All postings of all sources whose ordinal is live; lists that become empty vanish.
+
+    Args:
+        sources: lists of segments and of encoded deltas; a word may occur in several.
+        live: which ordinals to keep; None keeps everything.
+    """
+    batches = []
+    for source in sources:
+        for batch in explode(source):
+            alive = None if live is None else live(batch.ordinals)
+            if alive is None or alive.all():
+                batches.append(batch)
+            else:
+                batches.append(batch.take(np.flatnonzero(alive)))
+    return encode_batches(batches)
+
+
+def combine(parts: Sequence[EncodedLists]) -> EncodedLists:
+    """Joins lists of different shapes into one ascending set.
+
+    A word that occurs in several parts (two indexes colliding in 64 bits, with probability below
+    n² / 2⁶⁵) is widened to the largest shape with zeros and empty positions and encoded as one list. A
+    reader without use for the extra columns ignores them, and a keyword reader ignores postings whose
+    term frequency is 0.
+    """
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return EncodedLists.empty()
+    if len(parts) == 1:
+        return parts[0]
+    words = np.concatenate([part.words for part in parts])
+    sizes = np.concatenate([np.diff(part.offsets) for part in parts])
+    joined = EncodedLists(words, np.concatenate([part.data for part in parts]), offsets_of(sizes))
+    order = np.argsort(words, kind="stable")
+    ascending = words[order]
+    same = ascending[1:] == ascending[:-1]
+    if not same.any():
+        return joined.take(order)
+    clash = np.concatenate(([False], same)) | np.concatenate((same, [False]))
+    merged = _encode_widened(explode(joined.take(order[clash])))
+    return combine([joined.take(order[~clash]), merged])
+
+
+def _encode_widened(batches: Sequence[PostingBatch]) -> EncodedLists:
+    columns = max(batch.payload.shape[1] for batch in batches)
+    positions = any(batch.positions is not None for batch in batches)
+    wide = []
+    for batch in batches:
+        payload = np.zeros((len(batch), columns), dtype=np.uint32)
+        payload[:, : batch.payload.shape[1]] = batch.payload
+        kept = batch.positions
+        if positions and kept is None:
+            nothing = np.zeros(len(batch) + 1, dtype=np.int64)
+            kept = Positions(np.zeros(0, dtype=np.uint32), nothing)
+        wide.append(PostingBatch(batch.words, batch.ordinals, payload, kept))
+    return encode(PostingBatch.join(wide))

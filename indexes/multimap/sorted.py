@@ -5,13 +5,8 @@ fence pages over them, and the top fences in the header. Entries and fences comp
 space, which is 64 or 128 bits of an order-preserving encoding.
 
     header page  version u16 | zero u16 | top fences u32 | entries u64 | data pages u64 | zero u64 | fences
-    data page    entries u16 | stream bytes u16 | zero u32 | first high u64 | low u64 | ordinal u64 | stream
-    fence page   fences u16 | zero u16 × 3 | fences
-    fence        first high u64 | first low u64 | entries before it u64       (at most 166 a page)
 
-A data page is coded relative to its first entry: for each further entry the LEB128 of its high
-difference, its low difference (128-bit keys only; the low half itself when the high one changed), and
-the zigzag difference of its ordinal. Repeated and dense keys cost one byte, and so do dense ordinals.
+Data and fence pages are laid out in `sorted_pages`.
 
 What it leaks. At rest: the number of pages, in 1/16-octave classes. On a query: how many pages a range
 covers, snapped outward to aligned groups of 4, and which: a persistent server learns the order of the
@@ -23,45 +18,37 @@ from __future__ import annotations
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import numpy as np
 
 from indexes.errors import IntegrityFailure
 from indexes.keys import Key, pack_context
-from indexes.multimap import varint
-from indexes.multimap.arrays import (
-    I64,
-    U8,
-    U64,
-    offsets_of,
-    order_by,
-    put_ranges,
-    take_ranges,
-)
+from indexes.multimap.arrays import I64, U64
 from indexes.multimap.paging import PageReader, ReadPages, octave, seal_pages, shuffle
-from indexes.multimap.segment import BuiltSegment, SegmentInfo
+from indexes.multimap.segment import SORTED, BuiltSegment, SegmentInfo
+from indexes.multimap.sorted_pages import (
+    FANOUT,
+    FENCE_BASE,
+    FENCE_BYTES,
+    Bound,
+    Entries,
+    data_pages,
+    decode_pages,
+    fence_pages,
+    nothing,
+    position,
+    sort_entries,
+)
 from indexes.seal import PAGE_USABLE, PageSealer
 
-KIND = 2
-FANOUT = 166
 GROUP = 4
 _PAGE_KIND = b"sort"
 _VERSION = 1
-_DATA_BASE = 32
 _TOP_BASE = 32
-_FENCE_BASE = 8
-_FENCE_BYTES = 24
 _LARGEST_GROUP = 256
 
-Bound: TypeAlias = tuple[int, int]
-"""An encoded key as (high, low), each in 0 … 2⁶⁴ - 1; low is 0 for 64-bit keys."""
 
-Entries: TypeAlias = tuple[U64, I64]
-"""keys uint64[n, 2] and ordinals int64[n]."""
-
-
-def build(
+def build(  # noqa: PLR0917 - four numbers are the segment's address and shape
     keys: U64, ordinals: I64, key: Key, table: int, segment: int, index: int, width: int
 ) -> BuiltSegment:
     """Sorts entries by (key, ordinal) and lays them out in the pages of a new segment.
@@ -70,7 +57,9 @@ def build(
         keys: uint64[n, 2], high and low halves; low is ignored when the width is 8.
         ordinals: int64[n], not negative.
         key: the table's index key.
-        table, segment, index: opaque table number, leased segment number, index id.
+        table: opaque table number.
+        segment: leased segment number.
+        index: index id.
         width: bytes of a key, 8 or 16.
 
     Returns:
@@ -84,10 +73,10 @@ def build(
     if len(ordinals) and int(ordinals.min()) < 0:
         raise ValueError("an ordinal is negative")
     keys, ordinals = sort_entries(keys, ordinals, width)
-    data, fences = _data_pages(keys, ordinals, width)
+    data, fences = data_pages(keys, ordinals, width)
     levels = [data]
     while len(fences) > FANOUT:
-        page, fences = _fence_pages(fences)
+        page, fences = fence_pages(fences)
         levels.append(page)
     header = np.zeros((1, PAGE_USABLE), dtype=np.uint8)
     flat = header[0]
@@ -99,7 +88,7 @@ def build(
     body = np.concatenate(levels)
     info = SegmentInfo(
         segment=segment,
-        kind=KIND,
+        kind=SORTED,
         index=index,
         salt=os.urandom(32),
         pages=octave(1 + len(body)),
@@ -111,24 +100,6 @@ def build(
     return BuiltSegment(info, seal_pages(_sealer(key, table, info), header, body, shuffled))
 
 
-def sort_entries(keys: U64, ordinals: I64, width: int) -> Entries:
-    """Entries in the order of (key, ordinal); the low halves of 64-bit keys become zero."""
-    high, low = keys[:, 0], keys[:, 1]
-    if width == 8 or not low.any():
-        order = order_by(high, ordinals)
-    elif (high == high[0]).all():
-        order = order_by(low, ordinals)
-    else:
-        high_rank, _ = _dense_rank(high)
-        low_rank, count = _dense_rank(low)
-        order = order_by(high_rank * np.uint64(count) + low_rank, ordinals)
-    result = np.zeros((len(ordinals), 2), dtype=np.uint64)
-    result[:, 0] = high if order is None else high[order]
-    if width == 16:
-        result[:, 1] = low if order is None else low[order]
-    return result, ordinals if order is None else ordinals[order]
-
-
 class SortedReader:
     """Reads one sorted segment through a callback that fetches sealed pages.
 
@@ -137,7 +108,7 @@ class SortedReader:
     """
 
     def __init__(self, info: SegmentInfo, key: Key, table: int, read: ReadPages) -> None:
-        if info.kind != KIND or len(info.extra) != 2 or info.extra[0] not in (8, 16):
+        if info.kind != SORTED or len(info.extra) != 2 or info.extra[0] not in (8, 16):
             raise IntegrityFailure
         self._width = int(info.extra[0])
         self._count = int(info.extra[1])
@@ -163,7 +134,7 @@ class SortedReader:
         """Entries with low ≤ key ≤ high, ascending; None is no bound on that side."""
         first, last = self._span(low, high)
         if first >= last:
-            return _nothing()
+            return nothing()
         return self._take(first, last, low, high)
 
     def ordered(
@@ -203,7 +174,7 @@ class SortedReader:
         """
         self._check_header()
         body = self._pages.body_scan()
-        keys, ordinals = _decode_pages(body[: self._count], self._width)
+        keys, ordinals = decode_pages(body[: self._count], self._width)
         high, low = keys[:, 0], keys[:, 1]
         same_high = high[1:] == high[:-1]
         rising = (high[1:] > high[:-1]) | (same_high & (low[1:] > low[:-1]))
@@ -271,11 +242,11 @@ class SortedReader:
             else:
                 number = sum(self._levels[:level]) + page
                 raw = self._pages.body(np.array([number], dtype=np.int64))[0]
-                count, base = int(raw[:2].view("<u2")[0]), _FENCE_BASE
+                count, base = int(raw[:2].view("<u2")[0]), FENCE_BASE
             expected = min(FANOUT, self._levels[level - 1] - page * FANOUT)
             if count != expected:
                 raise IntegrityFailure
-            columns = raw[base : base + count * _FENCE_BYTES].view("<u8").reshape(-1, 3).tolist()
+            columns = raw[base : base + count * FENCE_BYTES].view("<u8").reshape(-1, 3).tolist()
             known = _Fences([(h, lo) for h, lo, _ in columns], [before for _, _, before in columns])
             self._fences[level, page] = known
         return known
@@ -285,9 +256,9 @@ class SortedReader:
         start = first // GROUP * GROUP
         stop = min(-(-last // GROUP) * GROUP, self._count)
         pages = self._pages.body(np.arange(start, stop, dtype=np.int64))
-        keys, ordinals = _decode_pages(pages[first - start : last - start], self._width)
-        begin = 0 if low is None else _position(keys, low, after=False)
-        end = len(ordinals) if high is None else _position(keys, high, after=True)
+        keys, ordinals = decode_pages(pages[first - start : last - start], self._width)
+        begin = 0 if low is None else position(keys, low, after=False)
+        end = len(ordinals) if high is None else position(keys, high, after=True)
         return keys[begin:end], ordinals[begin:end]
 
     def _check_header(self) -> None:
@@ -308,126 +279,8 @@ class _Fences:
         self.before = before
 
 
-def _data_pages(keys: U64, ordinals: I64, width: int) -> tuple[U8, U64]:
-    """Cuts sorted entries into pages: (uint8[p, 4016], fences uint64[p, 3])."""
-    n = len(ordinals)
-    if not n:
-        return np.zeros((0, PAGE_USABLE), np.uint8), np.zeros((0, 3), np.uint64)
-    columns = 2 if width == 8 else 3
-    gaps = np.zeros((n, columns), dtype=np.uint64)
-    gaps[1:, 0] = keys[1:, 0] - keys[:-1, 0]
-    gaps[1:, -1] = varint.zigzag(np.diff(ordinals))
-    if columns == 3:
-        low = keys[:, 1]
-        gaps[1:, 1] = np.where(gaps[1:, 0] == 0, low[1:] - low[:-1], low[1:])
-    size = varint.sizes(gaps.reshape(-1)).reshape(n, columns).sum(axis=1)
-    used = np.cumsum(size)
-    firsts = _cuts(used)
-    ends = np.append(firsts[1:], n)
-    count = ends - firsts
-    lengths = used[ends - 1] - used[firsts]
-    further = np.ones(n, dtype=np.bool_)
-    further[firsts] = False
-    stream, _ = varint.encode(gaps[further].reshape(-1))
-
-    pages = np.zeros((len(firsts), PAGE_USABLE), dtype=np.uint8)
-    pages.view("<u2")[:, 0] = count
-    pages.view("<u2")[:, 1] = lengths
-    whole = pages.view("<u8")
-    whole[:, 1:3] = keys[firsts]
-    whole[:, 3] = ordinals[firsts]
-    starts = np.arange(len(firsts), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
-    put_ranges(pages.reshape(-1), starts, stream, lengths)
-    fences = np.column_stack((keys[firsts], firsts.astype(np.uint64)))
-    return pages, fences
-
-
-def _cuts(used: I64) -> I64:
-    """Where each page starts, given the bytes used up to and including each entry."""
-    room = PAGE_USABLE - _DATA_BASE
-    firsts, first = [], 0
-    while first < len(used):
-        firsts.append(first)
-        first = int(used.searchsorted(used[first] + room, side="right"))
-    return np.array(firsts, dtype=np.int64)
-
-
-def _fence_pages(fences: U64) -> tuple[U8, U64]:
-    """Pages of up to 166 fences, and the fences of those pages."""
-    firsts = np.arange(0, len(fences), FANOUT)
-    pages = np.zeros((len(firsts), PAGE_USABLE), dtype=np.uint8)
-    for page, first in zip(pages, firsts.tolist(), strict=True):
-        raw = np.ascontiguousarray(fences[first : first + FANOUT]).view(np.uint8).reshape(-1)
-        page[:2].view("<u2")[0] = len(raw) // _FENCE_BYTES
-        page[_FENCE_BASE : _FENCE_BASE + len(raw)] = raw
-    return pages, fences[firsts]
-
-
-def _decode_pages(pages: U8, width: int) -> Entries:
-    """All entries of consecutive data pages at once."""
-    if not len(pages):
-        return _nothing()
-    columns = 2 if width == 8 else 3
-    count = pages.view("<u2")[:, 0].astype(np.int64)
-    lengths = pages.view("<u2")[:, 1].astype(np.int64)
-    if (count < 1).any() or (lengths > PAGE_USABLE - _DATA_BASE).any():
-        raise IntegrityFailure
-    starts = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
-    values, _ = varint.decode(take_ranges(pages.reshape(-1), starts, lengths))
-    offsets = offsets_of(count)
-    n, firsts = int(offsets[-1]), offsets[:-1]
-    if len(values) != columns * (n - len(pages)):
-        raise IntegrityFailure
-    gaps = np.zeros((columns, n), dtype=np.uint64)
-    further = np.ones(n, dtype=np.bool_)
-    further[firsts] = False
-    gaps[:, further] = values.reshape(-1, columns).T
-    head = pages.view("<u8")[:, 1:4].astype(np.uint64)
-    keys = np.zeros((n, 2), dtype=np.uint64)
-    keys[:, 0] = _running(gaps[0], firsts, head[:, 0])
-    if columns == 3:
-        # The low half starts anew wherever the high one changes.
-        fresh = gaps[0] != 0
-        fresh[firsts] = True
-        gaps[1, firsts] = head[:, 1]
-        resets = np.flatnonzero(fresh)
-        values = gaps[1, resets]
-        gaps[1, resets] = 0
-        keys[:, 1] = _running(gaps[1], resets, values)
-    steps = varint.unzigzag(gaps[-1]).view(np.uint64)
-    ordinals = _running(steps, firsts, head[:, 2]).view(np.int64)
-    return keys, ordinals
-
-
-def _running(gaps: U64, firsts: I64, values: U64) -> U64:
-    """Sums of gaps that start anew at `firsts` with `values`; gaps are zero there."""
-    total = np.cumsum(gaps)
-    return total + np.repeat(values - total[firsts], np.diff(firsts, append=len(gaps)))
-
-
-def _position(keys: U64, bound: Bound, after: bool) -> int:
-    """How many ascending keys are below the bound, or at most the bound when `after`."""
-    high, low = np.uint64(bound[0]), np.uint64(bound[1])
-    start = int(keys[:, 0].searchsorted(high, side="left"))
-    stop = int(keys[:, 0].searchsorted(high, side="right"))
-    return start + int(keys[start:stop, 1].searchsorted(low, side="right" if after else "left"))
-
-
-def _dense_rank(values: U64) -> tuple[U64, int]:
-    """The rank of each value among the distinct ones, and how many there are."""
-    order = np.argsort(values)
-    ascending = values[order]
-    ranks = np.empty(len(values), dtype=np.uint64)
-    ranks[order] = np.concatenate(([0], np.cumsum(ascending[1:] != ascending[:-1])))
-    return ranks, int(ranks.max()) + 1
-
-
 def _wide(bound: Bound) -> int:
     return bound[0] << 64 | bound[1]
-
-
-def _nothing() -> Entries:
-    return np.zeros((0, 2), dtype=np.uint64), np.zeros(0, dtype=np.int64)
 
 
 def _shuffle_key(key: Key, info: SegmentInfo) -> Key:
@@ -435,5 +288,5 @@ def _shuffle_key(key: Key, info: SegmentInfo) -> Key:
 
 
 def _sealer(key: Key, table: int, info: SegmentInfo) -> PageSealer:
-    aad = pack_context(table, info.segment, KIND, info.index, info.pages)
+    aad = pack_context(table, info.segment, SORTED, info.index, info.pages)
     return PageSealer(key.derive("sorted", "page", info.index), info.salt, _PAGE_KIND, aad)

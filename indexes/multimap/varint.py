@@ -81,7 +81,7 @@ def decode(data: U8) -> tuple[U64, I64]:
 
 
 def zigzag(values: I64) -> U64:
-    """Maps signed to unsigned so that small magnitudes stay small: 0, -1, 1, -2 … to 0, 1, 2, 3 …"""
+    """Maps signed to unsigned so that small magnitudes stay small: 0, -1, 1, -2 become 0, 1, 2, 3."""
     return ((values << np.int64(1)) ^ (values >> np.int64(63))).view(np.uint64)
 
 

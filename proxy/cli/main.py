@@ -6,6 +6,7 @@ leaves both the message and the exit status to :func:`main`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ from proxy.cli.commands.shell import shell
 from proxy.cli.failure import report
 
 PROGRAM = "encdb"
+COMPLETION_VARIABLE = "_ENCDB_COMPLETE"
+USAGE = 2
 
 
 @click.group(
@@ -51,12 +54,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = cli.main(given, prog_name=PROGRAM, standalone_mode=False)
+        status = _run(given)
         # A reader may go away before the last of the output was written; find out now.
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as missing:
         click.echo(missing.format_message(), err=True)
-        return 2
+        return USAGE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that could.
         return report(error)
-    return status if isinstance(status, int) else 0
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    """What ``cli.main`` does, except that errors come out as they are, a broken pipe among them."""
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    try:
+        with cli.make_context(PROGRAM, arguments) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    return 0

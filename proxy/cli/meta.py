@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
 Action = Literal["quit", "help", "timing", "expanded", "tables", "describe", "schema"]
 
-# Methods whose index lies sealed in pages. Whatever is not listed here is shown as visible, so that a
-# method that is forgotten in this list errs on the side of the warning.
-HIDDEN_METHODS = frozenset({"equality", "range", "keyword", "substring"})
-
 
 @dataclass(frozen=True, slots=True)
 class MetaCommand:
@@ -67,8 +63,11 @@ def help_text() -> str:
 
 
 def visibility(index: Index) -> str:
-    """How a listing calls an index."""
-    return "hidden" if index.method in HIDDEN_METHODS else "server-visible"
+    """How a listing calls an index. A method without a profile errs on the side of the warning."""
+    from indexes.leakage import PROFILES
+
+    profile = PROFILES.get(index.method)
+    return profile.visibility if profile is not None else "server-visible"
 
 
 def list_tables(catalog: Catalog, output: Output) -> None:

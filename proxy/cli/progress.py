@@ -9,15 +9,17 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from proxy.cli.failure import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
 
 class Progress:
-    """A callable ``(done, total)`` that a session tells how far it is.
+    """A callable ``(what, done, total)`` that long work tells how far it is.
 
-    Used as a context manager. ``total`` may be None while it is unknown.
+    Used as a context manager. A ``total`` of 0 or None means that it is unknown.
 
     Args:
         what: one or two words for the bar, such as ``"importing residents"``.
@@ -52,10 +54,11 @@ class Progress:
         self._bar.start()
         return self
 
-    def __call__(self, done: int, total: int | None = None) -> None:
-        """Show that ``done`` of ``total`` are finished."""
+    def __call__(self, what: str, done: int, total: int | None = None) -> None:
+        """Show that ``done`` of ``total`` are finished; ``what`` names the part being done."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
+            described = f"{self._what} {printable(what)}".strip()
+            self._bar.update(self._task, description=described, completed=done, total=total or None)
 
     def __exit__(
         self,

@@ -114,7 +114,8 @@ def _write_folded(
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=stream, width=terminal_width(), highlight=False)
+    # With a height too, rich takes the width as given even where it would rather guess.
+    console = Console(file=stream, width=terminal_width(), height=25, highlight=False)
     count = 0
     rows = iter(rows)
     while True:

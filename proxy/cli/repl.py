@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from proxy.session import Session
 
+_LEAVING = frozenset({"exit", "exit;", "quit", "quit;"})
 _WORD = re.compile(r'[A-Za-z_\x80-\uffff"][\w"]*$')
 _QUALIFIED = re.compile(r'([\w"]+)\.([\w"]*)$')
 
@@ -44,8 +46,14 @@ class SqlCompleter(Completer):
         document: Document,
         complete_event: CompleteEvent,  # noqa: ARG002 - the base class names it.
     ) -> Iterable[Completion]:
-        """Candidates for the word before the cursor."""
-        before = document.text_before_cursor
+        """Candidates for the word before the cursor; none when the store cannot be asked."""
+        try:
+            yield from self._candidates(document.text_before_cursor)
+        except EncdbError:
+            # The statement itself will report what is wrong.
+            return
+
+    def _candidates(self, before: str) -> Iterable[Completion]:
         if meta.is_command(before):
             yield from self._commands(before.lstrip())
             return
@@ -94,7 +102,12 @@ def interact(
         terminal_input: where keys come from; the terminal by default.
         terminal_output: where the prompt goes; the terminal by default.
     """
-    store: History = FileHistory(history) if history is not None else InMemoryHistory()
+    store: History = InMemoryHistory()
+    if history is not None:
+        # Statements hold literals, so the file is its owner's alone.
+        path = Path(history).expanduser()
+        path.touch(mode=0o600)
+        store = FileHistory(str(path))
     prompt: PromptSession[str] = PromptSession(
         history=store,
         completer=SqlCompleter(shell.session),
@@ -106,15 +119,25 @@ def interact(
     say("Statements end with ; — type \\? for help, Ctrl-D to leave.")
     while True:
         try:
-            shell.feed(prompt.prompt(prompt_text(shell)))
+            line = prompt.prompt(prompt_text(shell))
         except KeyboardInterrupt:
             if shell.is_open:
                 say("Statement forgotten.")
             shell.cancel()
-        except (EOFError, Quit):
+            continue
+        except EOFError:
             return
-        except EncdbError as error:
-            # The rest of the line may depend on what failed.
+        if not shell.is_open and line.strip().casefold() in _LEAVING:
+            return
+        try:
+            shell.feed(line)
+        except Quit:
+            return
+        except KeyboardInterrupt:
+            shell.cancel()
+            say("Statement cancelled.")
+        except Exception as error:  # noqa: BLE001 - one failed statement must not end the session.
+            # The rest of the line may depend on what failed, so it is not run.
             shell.cancel()
             report(error)
 

@@ -7,20 +7,22 @@ query itself rechecks every row that is fetched, so an index decides only how mu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from indexes.methods import equality
 from indexes.methods import range as range_method
 from indexes.multimap import postings
+from indexes.types import ColumnType
 
-from ..catalog import Index
-from ..sql.predicates import And, Between, Equals, In, Literal, Match, Operand, Or, Predicate
-from ..values import to_array
+from proxy.arrow import Array, Ordinals
+from proxy.catalog import Index
+from proxy.sql.predicates import And, Between, Equals, In, Literal, Match, Operand, Or, Predicate
 from .view import TableView
 
-Ordinals = npt.NDArray[np.int64]
 EMPTY: Ordinals = np.empty(0, dtype=np.int64)
 FEW = 256
 """An exact-match answer of at most this many rows is not narrowed further."""
@@ -39,9 +41,7 @@ def candidates(view: TableView, words: npt.NDArray[np.uint64]) -> Ordinals:
         if here:
             found.append(np.array(here, dtype=np.int64))
     for reader in view.state.segments.hashed():
-        for blob in reader.lookup(words):
-            if blob is not None:
-                found.append(postings.decode(blob).ordinals)
+        found.extend(batch.ordinals for batch in postings.explode(reader.find(words)))
     return view.keep_live(np.concatenate(found)) if found else EMPTY
 
 
@@ -135,23 +135,21 @@ class Lookup:
         types = [self._table.column_by_id(number).type for number in index.columns]
         arrays = []
         for column_operands, kind in zip(operands, types, strict=True):
-            arrays.append(to_array([literal(one) for one in column_operands], kind))
+            arrays.append(constants([literal(one) for one in column_operands], kind))
         words, valid = equality.words(self._view.state.keys.index_words(index.id), arrays, types)
         self._use(index)
         return candidates(self._view, np.unique(words[valid]))
 
     def _between(self, index: Index, atom: Between) -> Ordinals | None:
         kind = self._table.column_by_id(atom.column).type
-        ends: list[tuple[int, int] | None] = []
-        for operand, low in ((atom.low, True), (atom.high, False)):
-            if operand is None:
-                ends.append(None)
-                continue
-            bound = range_method.bound(literal(operand), kind, low=low)
-            if bound is None:
-                return None
-            ends.append(bound)
-        return self.between(index, ends[0], ends[1])
+        found = range_method.key_range(
+            kind,
+            None if atom.low is None else literal(atom.low),
+            None if atom.high is None else literal(atom.high),
+            low_inclusive=atom.low_inclusive,
+            high_inclusive=atom.high_inclusive,
+        )
+        return EMPTY if found is None else self.between(index, found.low, found.high)
 
     def between(
         self, index: Index, low: tuple[int, int] | None, high: tuple[int, int] | None
@@ -180,6 +178,13 @@ class Lookup:
     def _use(self, index: Index) -> None:
         if index.name not in self.used:
             self.used.append(index.name)
+
+
+def constants(values: Sequence[object], kind: ColumnType) -> Array:
+    """Bound literals, which are values of the column's type already, as an array of that type."""
+    plain = [one.bytes if isinstance(one, UUID) else one for one in values]
+    array: Array = pa.array(plain, type=kind.arrow)
+    return array
 
 
 def literal(operand: Operand) -> object:

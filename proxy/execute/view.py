@@ -10,16 +10,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from indexes.records.row import RowLayout, row_aad
 from indexes.seal import unpad
+from proxy.arrow import Array, Chunked, Ordinals, chunked
+from proxy.catalog import Table
+from proxy.overlay import TableOverlay
+from proxy.snapshot import TableState
 
-from ..catalog import Table
-from ..overlay import TableOverlay
-from ..snapshot import TableState
-
-Ordinals = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 SMALL = 64
 
@@ -88,7 +86,7 @@ class TableView:
 
     def fetch(
         self, ordinals: Ordinals, column_ids: Sequence[int]
-    ) -> tuple[Ordinals, list[pa.ChunkedArray]]:
+    ) -> tuple[Ordinals, list[Chunked]]:
         """Open rows.
 
         Args:
@@ -103,20 +101,18 @@ class TableView:
         own, pending, settled = self._split(ordinals)
         if not columns:
             return np.concatenate([settled, pending, own]), []
-        parts: list[list[pa.ChunkedArray]] = []
+        parts: list[list[Chunked]] = []
         if len(settled):
             parts.append(self.state.settled.read(settled, columns))
         if len(pending):
             batch = self._open_pending(pending, column_ids)
-            parts.append([pa.chunked_array([one]) for one in batch])
+            parts.append([chunked([one], one.type) for one in batch])
         if len(own):
             rows = self.overlay.rows(own)
             places = {column.id: place for place, column in enumerate(self.table.columns)}
             parts.append([rows.column(places[number]) for number in column_ids])
         arrays = [
-            pa.chunked_array(
-                [chunk for part in parts for chunk in part[place].chunks], type=kind.arrow
-            )
+            chunked([chunk for part in parts for chunk in part[place].chunks], kind.arrow)
             for place, (_, kind) in enumerate(columns)
         ]
         return np.concatenate([settled, pending, own]), arrays
@@ -133,7 +129,7 @@ class TableView:
             pending, rest = rest[here], rest[~here]
         return own, pending, rest
 
-    def _open_pending(self, ordinals: Ordinals, column_ids: Sequence[int]) -> list[pa.Array]:
+    def _open_pending(self, ordinals: Ordinals, column_ids: Sequence[int]) -> list[Array]:
         """Columns of rows that are pending in deltas."""
         bodies = self.pending_bodies(ordinals)
         batch = layout_of(self.table).decode(bodies, tuple(column_ids))

@@ -16,15 +16,15 @@ from encdb.errors import IntegrityError, err
 from indexes.methods import equality, keyword
 from indexes.methods import range as range_method
 from indexes.multimap.postings import PostingBatch
+from proxy.arrow import Array, Ordinals
+from proxy.catalog import Index, Table
+from proxy.keyspace import TableKeys
+from proxy.manifest import Totals
+from proxy.overlay import NewRows, RemovedRows, UniqueWords
+from proxy.search.analysis import Analysis
 
-from ..catalog import Index, Table
-from ..keyspace import TableKeys
-from ..overlay import NewRows, RemovedRows, UniqueWords
-from ..search.analysis import Analyser
 from .lookup import candidates
 from .view import TableView, as_array
-
-Ordinals = npt.NDArray[np.int64]
 
 
 def derive(table: Table, keys: TableKeys, rows: pa.RecordBatch, ordinals: Ordinals) -> NewRows:
@@ -40,7 +40,7 @@ def derive(table: Table, keys: TableKeys, rows: pa.RecordBatch, ordinals: Ordina
     ranges: dict[int, tuple[npt.NDArray[np.uint64], Ordinals]] = {}
     tags: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]] = {}
     words: dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]] = {}
-    statistics: dict[int, tuple[list[int], list[int]]] = {}
+    statistics: Totals = {}
     for index in table.indexes:
         arrays = [rows.column(position_of(table, number)) for number in index.columns]
         types = [table.column_by_id(number).type for number in index.columns]
@@ -56,9 +56,9 @@ def derive(table: Table, keys: TableKeys, rows: pa.RecordBatch, ordinals: Ordina
             chosen = np.flatnonzero(valid)
             ranges[index.id] = (entries[chosen], ordinals[chosen])
         else:
-            batch, counts = keyword_postings(index, keys, arrays, ordinals)
+            batch, totals = keyword_postings(index, keys, arrays, ordinals)
             hashed.append(batch)
-            statistics[index.id] = counts
+            statistics[index.id] = totals
     return NewRows(
         ordinals=ordinals,
         rows=rows,
@@ -78,28 +78,17 @@ def position_of(table: Table, column_id: int) -> int:
     raise KeyError(column_id)
 
 
-def analyser_of(index: Index) -> Analyser:
-    """The analyser that a keyword index was declared with."""
-    return Analyser.of(dict(index.options))
-
-
 def keyword_postings(
-    index: Index, keys: TableKeys, arrays: Sequence[pa.Array], ordinals: Ordinals
-) -> tuple[PostingBatch, tuple[list[int], list[int]]]:
-    """Postings of a keyword index and its statistics (documents and tokens of each field)."""
-    analyse = analyser_of(index)
-    fields = [
-        [analyse(text) if text is not None else [] for text in array.to_pylist()]
-        for array in arrays
-    ]
+    index: Index, keys: TableKeys, arrays: Sequence[Array], ordinals: Ordinals
+) -> tuple[PostingBatch, tuple[int, list[int]]]:
+    """Postings of a keyword index, and its totals: documents, and tokens of each field."""
+    analysis = Analysis.from_options(index.options)
+    fields = [analysis.analyser.many(array.to_pylist()) for array in arrays]
     documents = [list(one) for one in zip(*fields, strict=True)]
     batch, statistics = keyword.postings(
-        keys.index_words(index.id),
-        documents,
-        ordinals,
-        positions=index.option("positions", "off") == "on",
+        keys.index_words(index.id), documents, ordinals, positions=analysis.positions
     )
-    return batch, (list(statistics.documents), list(statistics.tokens))
+    return batch, (statistics.documents, list(statistics.tokens))
 
 
 def remove(view: TableView, ordinals: Ordinals) -> RemovedRows:
@@ -107,12 +96,12 @@ def remove(view: TableView, ordinals: Ordinals) -> RemovedRows:
     table, state = view.table, view.state
     keyword_indexes = [index for index in table.indexes if index.method == "keyword"]
     pending = as_array(one for one in ordinals.tolist() if one in state.recent)
-    statistics: dict[int, tuple[list[int], list[int]]] = {}
+    statistics: Totals = {}
     for index in keyword_indexes:
         order, arrays = view.fetch(np.sort(ordinals), index.columns)
         texts = [pa.chunked_array(one.chunks, type=one.type).combine_chunks() for one in arrays]
         _, (documents, tokens) = keyword_postings(index, state.keys, texts, order)
-        statistics[index.id] = ([-one for one in documents], [-one for one in tokens])
+        statistics[index.id] = (-documents, [-one for one in tokens])
     tags: dict[int, list[bytes]] = {}
     if len(pending) and table.unique_indexes:
         for index in table.unique_indexes:
@@ -185,8 +174,8 @@ def claimed_elsewhere(view: TableView, batches: Iterable[UniqueWords]) -> bool:
         for index_id, (words, valid) in batch.items():
             merged.setdefault(index_id, []).append(words[valid])
     own = view.overlay.places
-    for words in merged.values():
-        found = candidates(view, np.unique(np.concatenate(words)))
+    for listed in merged.values():
+        found = candidates(view, np.unique(np.concatenate(listed)))
         if any(ordinal not in own for ordinal in found.tolist()):
             return True
     return False

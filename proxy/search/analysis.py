@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from encdb.errors import ProgrammingError, err
 from proxy.catalog import suggest
@@ -213,13 +213,17 @@ def analyse(text: str, language: str = DEFAULT_LANGUAGE, stopwords: bool = False
     return analyser(language, stopwords)(text)
 
 
-@lru_cache(maxsize=64)
 def analyser(language: str = DEFAULT_LANGUAGE, stopwords: bool = False) -> Analyser:
     """The shared analyser of a language.
 
     Raises:
         ProgrammingError: E_UNKNOWN_OPTION, the language is not known or has no stop words.
     """
+    return _shared(language, stopwords)
+
+
+@lru_cache(maxsize=64)
+def _shared(language: str, stopwords: bool) -> Analyser:
     if language not in LANGUAGES and language != NO_LANGUAGE:
         raise err(
             ProgrammingError,
@@ -237,7 +241,8 @@ def _stemmer(language: str) -> Callable[[str], str]:
     # whoosh is imported here because a session without keyword indexes never needs it.
     from whoosh.lang.snowball import classes
 
-    stem: Callable[[str], str] = classes[LANGUAGES[language]]().stem
+    stemmer: Any = classes[LANGUAGES[language]]()
+    stem: Callable[[str], str] = stemmer.stem
 
     def safe_stem(word: str) -> str:
         # The stemmers index into words of at least some length; one that trips over a strange word

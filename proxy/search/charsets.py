@@ -8,7 +8,9 @@ windows-1252, GB2312 means GB 18030, and so on. Undecodable bytes become U+FFFD;
 
 from __future__ import annotations
 
+import binascii
 import re
+from contextlib import suppress
 from encodings.aliases import aliases
 from typing import Final
 
@@ -48,6 +50,11 @@ _OTHER_NAMES: Final = {
     "x_sjis": "cp932",
 }
 _MAX_NAME = 40
+
+_ENCODED_WORDS: Final = re.compile(
+    r"=\?[^?\s]{1,60}\?[bBqQ]\?[^?\r\n]*\?=(?:\s+=\?[^?\s]{1,60}\?[bBqQ]\?[^?\r\n]*\?=)*+"
+)
+_ENCODED_WORD: Final = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\r\n]*)\?=")
 
 _LINE_ENDS = re.compile(r"\r\n?|[\u2028\u2029\x85\x0b\x0c]")
 _UNWANTED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -90,3 +97,38 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """Cleaned text with every run of blanks made one space, and none at either end."""
     return _BLANKS.sub(" ", clean(text)).strip()
+
+
+def decode_words(value: str) -> str:
+    """A header value with its encoded words (RFC 2047) decoded, on one line.
+
+    8-bit bytes, which the mail parser keeps as surrogates, are read as UTF-8 or windows-1252. A
+    malformed encoded word stays as it is written.
+    """
+    with suppress(UnicodeEncodeError):
+        value = decode(value.encode("utf-8", "surrogateescape"))
+    return one_line(_ENCODED_WORDS.sub(lambda run: _decode_run(run.group()), value))
+
+
+def _decode_run(run: str) -> str:
+    """Adjacent encoded words; those of one charset are joined as bytes, for split characters."""
+    decoded: list[tuple[str, bytes]] = []
+    for match in _ENCODED_WORD.finditer(run):
+        # RFC 2231 allows a language after the charset.
+        charset, data = match[1].partition("*")[0].lower(), _decode_word(match[2], match[3])
+        if data is None:
+            return run
+        if decoded and decoded[-1][0] == charset:
+            data = decoded.pop()[1] + data
+        decoded.append((charset, data))
+    return "".join(decode(data, charset) for charset, data in decoded)
+
+
+def _decode_word(encoding: str, text: str) -> bytes | None:
+    data = text.encode("utf-8", "surrogateescape")
+    if encoding in "qQ":
+        return binascii.a2b_qp(data, header=True)
+    for padding in (b"", b"=", b"=="):
+        with suppress(binascii.Error):
+            return binascii.a2b_base64(data + padding)
+    return None

@@ -13,12 +13,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from typing import Protocol
 
 import numpy as np
 
-from indexes.multimap.arrays import I64, U32, Mask
-from indexes.multimap.postings import DecodedList, Positions
+from indexes.methods.keyword import FIELD, FREQUENCY, LENGTH
+from indexes.multimap.arrays import I64, U32, Mask, offsets_of
+from indexes.multimap.postings import Positions
 from proxy.search.query import And, Node, Not, Phrase, Query, Term
+
+
+class PostingList(Protocol):
+    """Postings of one term from one source: a DecodedList, or the rows of a PostingBatch."""
+
+    @property
+    def ordinals(self) -> I64:
+        """int64[n], in any order."""
+
+    @property
+    def payload(self) -> U32:
+        """uint32[n, 3]: field, frequency, length."""
+
+    @property
+    def positions(self) -> Positions | None:
+        """Where the term occurs, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +95,24 @@ class TermPostings:
         return postings.take(np.lexsort((fields, ordinals)))
 
     @staticmethod
-    def from_lists(lists: Iterable[DecodedList], fields: int) -> TermPostings:
-        """The postings of one term from the segments and deltas that hold it.
+    def from_lists(lists: Iterable[PostingList]) -> TermPostings:
+        """The postings of one term from the segments, deltas and own changes that hold it.
 
-        Args:
-            lists: payload columns are (field, tf, length) for an index over several columns and
-                (tf, length) for one over a single column; further columns are ignored.
-            fields: how many columns the index has.
+        Payloads are uint32[n, 3], as `indexes.methods.keyword` writes them. The result has
+        positions if every part has.
         """
         parts = [part for part in lists if len(part.ordinals)]
         if not parts:
             return NO_POSTINGS
-        first = 1 if fields > 1 else 0
-        joined = np.concatenate([part.payload[:, : first + 2] for part in parts])
         ordinals = np.concatenate([part.ordinals for part in parts])
-        field = joined[:, 0] if first else np.zeros(len(joined), dtype=np.uint32)
-        positions = _join_positions([part.positions for part in parts])
-        return TermPostings.of(ordinals, field, joined[:, first], joined[:, first + 1], positions)
+        payload = np.concatenate([part.payload for part in parts])
+        return TermPostings.of(
+            ordinals,
+            payload[:, FIELD],
+            payload[:, FREQUENCY],
+            payload[:, LENGTH],
+            _join_positions([part.positions for part in parts]),
+        )
 
 
 _NO_U32 = np.zeros(0, dtype=np.uint32)
@@ -174,22 +193,21 @@ def _phrase(query: Query, terms: list[TermPostings]) -> I64:
     """Ordinals with the terms at consecutive positions of one field."""
     if not all(len(term) for term in terms):
         return NO_POSTINGS.ordinals
+    placed = [term.positions for term in terms if term.positions is not None]
+    query.require_positions(len(placed) == len(terms))
     # First the (document, field) pairs that hold every term; then positions within those alone.
     fields = 1 + max(int(term.fields.max()) for term in terms)
     pairs = [term.ordinals * fields + term.fields for term in terms]
     shared = reduce(_common, sorted(pairs, key=len))
-    starts: I64 | None = None
-    for shift, (term, pair) in enumerate(zip(terms, pairs, strict=True)):
-        if term.positions is None:
-            query.require_positions(False)
-            raise AssertionError("a phrase is only evaluated in a query that has phrases")
-        kept = term.positions.take(np.flatnonzero(contains(shared, pair)))
+    starts: list[I64] = []
+    for shift, (positions, pair) in enumerate(zip(placed, pairs, strict=True)):
+        kept = positions.take(np.flatnonzero(contains(shared, pair)))
         owner = np.repeat(np.arange(len(shared), dtype=np.int64), np.diff(kept.offsets))
-        place = kept.flat.astype(np.int64) - shift
-        key = (owner[place >= 0] << 32) | place[place >= 0]
-        starts = key if starts is None else starts[np.isin(starts, key, assume_unique=True)]
-    assert starts is not None
-    return np.unique(shared[starts >> 32] // fields)
+        # Where the phrase would begin if this token is its number `shift`; ascending and unique.
+        begin = kept.flat.astype(np.int64) - shift
+        starts.append(((owner << 32) | begin)[begin >= 0])
+    found = reduce(_common, starts)
+    return np.unique(shared[found >> 32] // fields)
 
 
 def _join_positions(parts: list[Positions | None]) -> Positions | None:
@@ -197,6 +215,4 @@ def _join_positions(parts: list[Positions | None]) -> Positions | None:
     if len(known) != len(parts):
         return None
     sizes = np.concatenate([np.diff(part.offsets) for part in known])
-    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    return Positions(np.concatenate([part.flat for part in known]), offsets)
+    return Positions(np.concatenate([part.flat for part in known]), offsets_of(sizes))

@@ -14,7 +14,6 @@ names only.
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -40,10 +39,6 @@ _MAX_DATE = 200
 _MAX_NAME = 255
 
 _HEADER: Final = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_ENCODED_WORDS: Final = re.compile(
-    r"=\?[^?\s]{1,60}\?[bBqQ]\?[^?\r\n]*\?=(?:\s+=\?[^?\s]{1,60}\?[bBqQ]\?[^?\r\n]*\?=)*+"
-)
-_ENCODED_WORD: Final = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\r\n]*)\?=")
 _STRUCTURE: Final = frozenset(
     {"content-type", "content-disposition", "content-transfer-encoding", "mime-version"}
 )
@@ -128,17 +123,6 @@ def parse_mail(data: bytes, limits: Limits = DEFAULT_LIMITS, clock: Clock | None
     )
 
 
-def decode_words(value: str) -> str:
-    """A header value with its encoded words (RFC 2047) decoded, on one line.
-
-    8-bit bytes, which the parser keeps as surrogates, are read as UTF-8 or windows-1252. A malformed
-    encoded word stays as it is written.
-    """
-    with suppress(UnicodeEncodeError):
-        value = charsets.decode(value.encode("utf-8", "surrogateescape"))
-    return charsets.one_line(_ENCODED_WORDS.sub(lambda run: _decode_run(run.group()), value))
-
-
 class _Policy(Compat32):
     """Cuts header values as they are read, at every level of the message."""
 
@@ -168,10 +152,19 @@ def _structure(data: bytes, limits: Limits, clock: Clock) -> Part:
         for start in range(0, len(data), _FEED_BYTES):
             clock.check()
             parser.feed(data[start : start + _FEED_BYTES])
+            # Every line is compared with the boundaries of all open parts, so depth costs time. Where
+            # the library does not say how many are open, the clock alone bounds it.
+            _check_depth(len(getattr(parser, "_msgstack", ())), limits)
         clock.check()
         return parser.close()
     except RecursionError:
         raise LimitExceededError("the message nests too many parts") from None
+
+
+def _check_depth(depth: int, limits: Limits) -> None:
+    # The library's count includes the message itself.
+    if depth > limits.part_depth + 1:
+        raise LimitExceededError(f"parts nest deeper than {limits.part_depth} levels")
 
 
 def _raw_headers(part: Part) -> Iterator[tuple[str, str]]:
@@ -185,9 +178,9 @@ def _headers(part: Part) -> dict[str, str]:
     recipients: list[str] = []
     for name, value in _raw_headers(part):
         if name in {"to", "cc", "bcc"}:
-            recipients.append(decode_words(value))
+            recipients.append(charsets.decode_words(value))
         elif name in {"subject", "from", "sender"} and name not in found:
-            found[name] = decode_words(value)
+            found[name] = charsets.decode_words(value)
     found["recipients"] = ", ".join(filter(None, recipients))
     return {name: text for name, text in found.items() if text}
 
@@ -217,14 +210,15 @@ class _Body:
 
     def add(self, part: Part, depth: int) -> None:
         self.clock.check()
-        if depth > self.limits.part_depth:
-            raise LimitExceededError(f"parts nest deeper than {self.limits.part_depth} levels")
+        _check_depth(depth, self.limits)
         kind = _guarded(part.get_content_type, "text/plain")
         children = _children(part)
         if kind == "message/delivery-status":
             for child in children:
                 self._text(
-                    "\n".join(f"{name}: {decode_words(v)}" for name, v in _raw_headers(child))
+                    "\n".join(
+                        f"{name}: {charsets.decode_words(v)}" for name, v in _raw_headers(child)
+                    )
                 )
         elif not children:
             self._leaf(part, kind)
@@ -287,7 +281,7 @@ def _payload(part: Part) -> bytes:
 
 def _file_name(part: Part) -> str | None:
     name = _guarded(part.get_filename, None)
-    return decode_words(str(name))[:_MAX_NAME] or None if name else None
+    return charsets.decode_words(str(name))[:_MAX_NAME] or None if name else None
 
 
 def _guarded(read: Callable[[], _T], otherwise: _T) -> _T:
@@ -298,27 +292,3 @@ def _guarded(read: Callable[[], _T], otherwise: _T) -> _T:
     # version of Python; the message is worth more than the parameter.
     except Exception:  # noqa: BLE001
         return otherwise
-
-
-def _decode_run(run: str) -> str:
-    """Adjacent encoded words; those of one charset are joined as bytes, for split characters."""
-    decoded: list[tuple[str, bytes]] = []
-    for match in _ENCODED_WORD.finditer(run):
-        # RFC 2231 allows a language after the charset.
-        charset, data = match[1].partition("*")[0].lower(), _decode_word(match[2], match[3])
-        if data is None:
-            return run
-        if decoded and decoded[-1][0] == charset:
-            data = decoded.pop()[1] + data
-        decoded.append((charset, data))
-    return "".join(charsets.decode(data, charset) for charset, data in decoded)
-
-
-def _decode_word(encoding: str, text: str) -> bytes | None:
-    data = text.encode("utf-8", "surrogateescape")
-    if encoding in "qQ":
-        return binascii.a2b_qp(data, header=True)
-    for padding in (b"", b"=", b"=="):
-        with suppress(binascii.Error):
-            return binascii.a2b_base64(data + padding)
-    return None

@@ -68,7 +68,7 @@ def search_plain(
 
 
 def gather(
-    documents: Iterable[tuple[int, Sequence[Sequence[str]]]],
+    documents: Sequence[tuple[int, Sequence[Sequence[str]]]],
     fields: int,
     wanted: Callable[[str], bool] | None = None,
 ) -> tuple[dict[str, TermPostings], Statistics]:
@@ -80,11 +80,8 @@ def gather(
         wanted: the tokens whose postings are asked for; None for all.
     """
     rows: dict[str, list[tuple[int, int, int, list[int]]]] = {}
-    totals, count = [0] * fields, 0
     for ordinal, tokens_of_fields in documents:
-        count += 1
         for field, tokens in enumerate(tokens_of_fields):
-            totals[field] += len(tokens)
             places: dict[str, list[int]] = {}
             for place, token in enumerate(tokens):
                 if wanted is None or wanted(token):
@@ -92,7 +89,7 @@ def gather(
             for token, at in places.items():
                 rows.setdefault(token, []).append((ordinal, field, len(tokens), at))
     postings = {token: _postings(found) for token, found in rows.items()}
-    return postings, Statistics(count, tuple(totals))
+    return postings, Statistics.count([tokens for _, tokens in documents], fields)
 
 
 def _postings(rows: list[tuple[int, int, int, list[int]]]) -> TermPostings:

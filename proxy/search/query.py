@@ -32,7 +32,7 @@ MAX_QUERY_CHARACTERS: Final = 16_384
 MAX_QUERY_DEPTH: Final = 100
 
 _LEXEMES: Final = re.compile(
-    r'(?P<blank>\s+)|(?P<mark>[()])|"(?P<phrase>[^"]*)"|(?P<word>[^\s()"]+)'
+    r'(?P<blank>\s+)|(?P<mark>[()])|"(?P<phrase>[^"]*)"|(?P<minus>-(?=[^\s)]))|(?P<word>[^\s()"]+)'
 )
 _WILDCARD: Final = re.compile(r"\w\*")
 
@@ -159,17 +159,11 @@ def _lexemes(text: str) -> Iterator[_Lexeme]:
             yield _Lexeme(kind, match.group("phrase"), start)
         elif kind == "word" and found in {"AND", "OR", "NOT"}:
             yield _Lexeme(found.lower(), found, start)
-        elif kind == "word" and _negates(found, text[place : place + 1]):
-            yield _Lexeme("not", "-", start)
-            place = start + 1
+        elif kind == "minus":
+            yield _Lexeme("not", found, start)
         elif kind == "word":
             yield _Lexeme(kind, found, start)
     yield _Lexeme("end", "", len(text))
-
-
-def _negates(word: str, after: str) -> bool:
-    """Whether the hyphen that a word begins with has something directly behind it to negate."""
-    return word[0] == "-" and (len(word) > 1 or after in {"(", '"'})
 
 
 class _Parser:

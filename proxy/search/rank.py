@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.multimap.arrays import I64
-from proxy.search.evaluate import NO_POSTINGS, TermPostings, contains
+from proxy.search.evaluate import NO_POSTINGS, TermPostings, contains, evaluate
 from proxy.search.query import Query
 
 K1: Final = 1.2
@@ -36,20 +36,30 @@ B: Final = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Totals of one keyword index.
+    """Totals of one keyword index over its live documents.
 
     Attributes:
-        documents: live documents, those without any text included.
-        tokens: tokens per field, over all of them.
+        documents: how many there are, those without any text included.
+        tokens: per field, how many tokens they have together.
     """
 
     documents: int
     tokens: tuple[int, ...]
 
-    def averages(self) -> NDArray[np.float64]:
-        """Average tokens per field, at least 1: float64[fields]."""
-        totals = np.asarray(self.tokens, dtype=np.float64)
-        return np.maximum(totals / max(self.documents, 1), 1.0)
+    @staticmethod
+    def count(documents: Sequence[Sequence[Sequence[str]]], fields: int) -> Statistics:
+        """The totals of documents, each given as the tokens of its `fields` fields."""
+        tokens = (sum(len(one[field]) for one in documents) for field in range(fields))
+        return Statistics(len(documents), tuple(tokens))
+
+    def averages(self, fields: int) -> NDArray[np.float64]:
+        """Average tokens per field, at least 1: float64[fields].
+
+        Totals that are shorter than `fields` end in zeros.
+        """
+        tokens = np.zeros(fields, dtype=np.float64)
+        tokens[: len(self.tokens)] = self.tokens
+        return np.maximum(tokens / max(self.documents, 1), 1.0)
 
 
 def bm25(
@@ -71,13 +81,12 @@ def bm25(
     Returns:
         float64[n], not negative; 0 for a document that matched by negations alone.
     """
-    averages = statistics.averages()
-    factors = np.ones(len(averages)) if weights is None else np.asarray(weights, dtype=np.float64)
+    terms = [postings[token] for token in query.scored if len(postings.get(token, NO_POSTINGS))]
+    fields = max([len(statistics.tokens), *(int(term.fields.max()) + 1 for term in terms)])
+    averages = statistics.averages(fields)
+    factors = np.ones(fields) if weights is None else np.asarray(weights, dtype=np.float64)
     scores = np.zeros(len(ordinals), dtype=np.float64)
-    for token in query.scored:
-        term = postings.get(token, NO_POSTINGS)
-        if not len(term):
-            continue
+    for term in terms:
         df = len(term.documents)
         # Statistics that lag behind the lists must not make a term count against its documents.
         total = max(statistics.documents, df)
@@ -103,3 +112,28 @@ def best(scores: NDArray[np.float64], ordinals: I64, limit: int | None = None) -
         chosen = np.flatnonzero(scores >= threshold)
     order = chosen[np.lexsort((ordinals[chosen], -scores[chosen]))]
     return order if limit is None else order[: max(limit, 0)]
+
+
+def search(
+    query: Query,
+    postings: Mapping[str, TermPostings],
+    statistics: Statistics,
+    universe: I64 | None,
+    limit: int | None = None,
+) -> tuple[I64, NDArray[np.float64]]:
+    """The best matching documents, best first: (ordinals int64[m], scores float64[m]).
+
+    Args:
+        query: from `query.parse`.
+        postings: by token, live documents only.
+        statistics: totals of the index.
+        universe: all live ordinals, ascending; may be None unless `query.complemented`.
+        limit: at most so many; None for all.
+
+    Raises:
+        ProgrammingError: E_NO_POSITIONS, a phrase where postings have no positions.
+    """
+    ordinals = evaluate(query, postings, universe)
+    scores = bm25(query, postings, statistics, ordinals)
+    order = best(scores, ordinals, limit)
+    return ordinals[order], scores[order]

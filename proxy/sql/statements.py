@@ -8,6 +8,7 @@ only: planning copies them first.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from sqlglot import exp
 
 from indexes.types import ColumnType

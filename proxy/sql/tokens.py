@@ -49,6 +49,10 @@ class Chunk:
     parameters: int
 
 
+_COMMANDS: Final = frozenset(POSTGRES.tokenizer_class.COMMANDS)
+_BEFORE_COMMAND: Final = frozenset(POSTGRES.tokenizer_class.COMMAND_PREFIX_TOKENS)
+
+
 def is_word(token: Token) -> bool:
     """Whether a token is an unquoted word: a keyword or a plain identifier."""
     return token.token_type not in _NO_WORD and bool(token.text) and (
@@ -76,8 +80,31 @@ def tokenize(sql: str) -> list[Token]:
         )
     if "\x00" in sql:
         raise err(ProgrammingError, "E_SYNTAX", "the SQL text holds a NUL character")
+    tokens: list[Token] = []
+    offset = 0
+    while True:
+        found = _tokenize_from(sql, offset)
+        command = _command(found)
+        tokens += found if command is None else found[: command + 1]
+        if command is None:
+            return tokens
+        offset = found[command].end + 1
+
+
+def _command(tokens: Sequence[Token]) -> int | None:
+    """Where the tokenizer swallowed the rest of a statement, as it does after EXPLAIN or VACUUM."""
+    for place, token in enumerate(tokens):
+        starts = place == 0 or tokens[place - 1].token_type in _BEFORE_COMMAND
+        if starts and token.token_type in _COMMANDS and place + 1 < len(tokens):
+            return place
+    return None
+
+
+def _tokenize_from(sql: str, offset: int) -> list[Token]:
+    # After a parenthesis the tokenizer takes no word for a command.
+    prefix = "( " if offset else ""
     try:
-        return list(POSTGRES.tokenize(sql))
+        found = list(POSTGRES.tokenize(prefix + sql[offset:] if offset else sql))
     except TokenError:
         # The tokenizer's own message repeats the text, which may hold values; it is dropped.
         raise err(
@@ -86,6 +113,20 @@ def tokenize(sql: str) -> list[Token]:
             "a string, quoted name or comment does not end",
             "Close the quote or comment",
         ) from None
+    if not offset:
+        return found
+    shift, lines = offset - len(prefix), sql.count("\n", 0, offset)
+    return [
+        Token(
+            one.token_type,
+            one.text,
+            one.line + lines,
+            one.col,
+            one.start + shift,
+            one.end + shift,
+        )
+        for one in found[1:]
+    ]
 
 
 def split(sql: str) -> list[Chunk]:
@@ -193,7 +234,7 @@ def _like(token: Token, kind: TokenType, text: str) -> Token:
 
 
 def parse_tokens(tokens: Sequence[Token], source: str) -> exp.Expr:
-    """sqlglot's tree of one statement; ProgrammingError E_SYNTAX when there is none."""
+    """Sqlglot's tree of one statement; ProgrammingError E_SYNTAX when there is none."""
     try:
         trees = POSTGRES.parser().parse(list(tokens), source)
     except ParseError as error:
@@ -219,6 +260,18 @@ def syntax_error(tokens: Sequence[Token], error: ParseError) -> ProgrammingError
     return err(ProgrammingError, "E_SYNTAX", "syntax error")
 
 
+def _single_words(tokens: Sequence[Token]) -> tuple[Token, ...]:
+    """Tokens of one word each; sqlglot's tokenizer joins some pairs, such as PRIMARY KEY."""
+    result: list[Token] = []
+    for token in tokens:
+        words = token.text.split() if is_word(token) else []
+        if len(words) < 2:
+            result.append(token)
+            continue
+        result.extend(_like(token, TokenType.VAR, word) for word in words)
+    return tuple(result)
+
+
 class Cursor:
     """Reads the tokens of a statement from left to right, for what sqlglot does not parse."""
 
@@ -226,19 +279,20 @@ class Cursor:
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
-        self.tokens = chunk.tokens
+        self.tokens = _single_words(chunk.tokens)
         self.position = 0
 
     def text(self, tokens: Sequence[Token]) -> str:
         """The text between the first and the last of some tokens of the statement."""
-        base = self.tokens[0].start
+        base = self.chunk.tokens[0].start
         return self.chunk.source[tokens[0].start - base : tokens[-1].end + 1 - base]
 
     def rest(self) -> Chunk:
         """What was not read yet, as a statement of its own."""
-        remaining = self.tokens[self.position :]
-        if not remaining:
+        token = self.peek()
+        if token is None:
             raise self.error("expected a statement")
+        remaining = tuple(one for one in self.chunk.tokens if one.start >= token.start)
         self.position = len(self.tokens)
         return Chunk(self.text(remaining), remaining, self.chunk.parameters)
 

@@ -102,11 +102,13 @@ def all_mutations(current: Path, older: Sequence[Path], seed: int = 0) -> Iterat
                 if isinstance(value, bytes) and value:
                     middle = draw.randrange(len(value))
                     for place in dict.fromkeys((0, middle, len(value) - 1)):
-                        yield _flip(relation, key, column, value, place, 1 << draw.randrange(8))
-                    yield _set(relation, key, column, value[:-1], "flip", "cut by a byte")
+                        yield _flip(relation, key, column, place, 1 << draw.randrange(8))
+                    yield _set(relation, key, column, value[:-1], kind="flip", how="cut by a byte")
                 elif isinstance(value, int):
                     for change in (-1, 1, 4096):
-                        yield _set(relation, key, column, value + change, "nudge", f"{change:+d}")
+                        yield _set(
+                            relation, key, column, value + change, kind="nudge", how=f"{change:+d}"
+                        )
             others = [other for other in relation.rows if other != key]
             if others:
                 yield from _swaps(relation, key, draw.choice(others))
@@ -115,7 +117,11 @@ def all_mutations(current: Path, older: Sequence[Path], seed: int = 0) -> Iterat
             yield from _replays(relation, past.get(relation.name))
         yield _empty(relation)
         yield Mutation(
-            relation.name, "drop", "", "the table is gone", _execute(f'DROP TABLE "{relation.name}"')
+            relation.name,
+            "drop",
+            "",
+            "the table is gone",
+            _execute(f'DROP TABLE "{relation.name}"'),
         )
 
 
@@ -139,7 +145,7 @@ def _delete(relation: Relation, key: Row) -> Mutation:
 
 
 def _set(
-    relation: Relation, key: Row, column: str, value: object, kind: str, how: str
+    relation: Relation, key: Row, column: str, value: object, *, kind: str, how: str
 ) -> Mutation:
     condition, parameters = relation.where(key)
     sql = f'UPDATE OR REPLACE "{relation.name}" SET "{column}" = ? WHERE {condition}'
@@ -147,13 +153,12 @@ def _set(
     return Mutation(relation.name, kind, column, what, _execute(sql, (value, *parameters)))
 
 
-def _flip(
-    relation: Relation, key: Row, column: str, value: bytes, place: int, bit: int
-) -> Mutation:
+def _flip(relation: Relation, key: Row, column: str, place: int, bit: int) -> Mutation:
+    value = relation.values(relation.rows[key])[column]
     changed = bytearray(value)
     changed[place] ^= bit
     how = f"byte {place} of {len(value)} flipped by {bit:#04x}"
-    return _set(relation, key, column, bytes(changed), "flip", how)
+    return _set(relation, key, column, bytes(changed), kind="flip", how=how)
 
 
 def _swaps(relation: Relation, key: Row, other: Row) -> Iterator[Mutation]:
@@ -166,9 +171,7 @@ def _swaps(relation: Relation, key: Row, other: Row) -> Iterator[Mutation]:
             continue
         sql = f'UPDATE "{relation.name}" SET "{column}" = ? WHERE '
 
-        def exchange(
-            connection: sqlite3.Connection, sql: str = sql, column: str = column
-        ) -> None:
+        def exchange(connection: sqlite3.Connection, sql: str = sql, column: str = column) -> None:
             connection.execute(sql + condition, (theirs[column], *parameters))
             connection.execute(sql + its_condition, (mine[column], *its_parameters))
 

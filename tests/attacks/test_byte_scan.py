@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import random
 import struct
@@ -46,7 +46,7 @@ def row(number: int, draw: random.Random) -> Row:
         f"DISTRICT-{number % 5}",
         Decimal(draw.randrange(10**15, 10**17)).scaleb(-2),
         draw.random() * 1e9,
-        datetime.datetime(1950, 1, 1) + datetime.timedelta(microseconds=draw.randrange(10**15)),
+        dt.datetime.fromisoformat("1950-01-01") + dt.timedelta(microseconds=draw.randrange(10**15)),
         uuid.UUID(int=draw.getrandbits(128)),
         draw.randbytes(24),
         f"recovered from {draw.choice(('appendicitis', 'pneumonia'))} {draw.getrandbits(40):010x}",
@@ -79,14 +79,14 @@ def encodings(value: object) -> Iterator[bytes]:
     elif isinstance(value, Decimal):
         yield from encodings(str(value))
         yield from encodings(int(value.scaleb(2)))
-    elif isinstance(value, datetime.datetime):
-        micros = (value - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
+    elif isinstance(value, dt.datetime):
+        micros = (value - dt.datetime.fromisoformat("1970-01-01")) // dt.timedelta(microseconds=1)
         for width in (8,):
             yield from (micros.to_bytes(width, order, signed=True) for order in ("big", "little"))
         yield from encodings(value.isoformat(" "))
         yield from encodings(value.isoformat())
     else:
-        raise AssertionError(f"no encodings of {type(value)}")
+        raise TypeError(f"no encodings of {type(value)}")
 
 
 def files(store: Path) -> bytes:

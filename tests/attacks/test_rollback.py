@@ -31,9 +31,10 @@ def test_every_older_copy_is_refused(small: Vault, tmp_path: Path) -> None:
     assert len(small.older) >= 5
     for number, copy in enumerate(small.older):
         copy_files(small.keys, tmp_path / f"keys{number}")
-        with pytest.raises(TamperError) as caught, vault.client(
-            copy, tmp_path / f"keys{number}"
-        ) as client:
+        with (
+            pytest.raises(TamperError) as caught,
+            vault.client(copy, tmp_path / f"keys{number}") as client,
+        ):
             vault.ask(client, "SELECT * FROM people")
         assert caught.value.exit_status == 4
 

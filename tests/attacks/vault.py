@@ -94,7 +94,9 @@ def build(folder: Path, settled: int) -> Vault:
         connection.execute("VACUUM people")
         remember()
         connection.execute("CREATE TABLE visits (id BIGINT PRIMARY KEY, person BIGINT, day DATE)")
-        visits = ", ".join(f"({n}, {n * 7 % 40 + 1}, '2024-01-{n % 28 + 1:02d}')" for n in range(60))
+        visits = ", ".join(
+            f"({n}, {n * 7 % 40 + 1}, '2024-01-{n % 28 + 1:02d}')" for n in range(60)
+        )
         connection.execute(f"INSERT INTO visits VALUES {visits}")
     with client(store, keys) as connection:
         _change(connection, settled, 0, draw)

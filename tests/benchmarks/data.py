@@ -8,7 +8,7 @@ notes follow Zipf's law over 20,000 made words, as those of real text do.
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import random
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def word(rank: int) -> str:
 
 def rows(count: int, first: int = 1) -> Iterator[Row]:
     """Rows with ids ``first`` to ``first + count - 1``; a row depends on its id alone."""
-    day_zero = datetime.date(1930, 1, 1).toordinal()
+    day_zero = dt.date(1930, 1, 1).toordinal()
     draw = random.Random()
     for number in range(first, first + count):
         draw.seed(SEED * 1_000_003 + number)
@@ -75,7 +75,7 @@ def rows(count: int, first: int = 1) -> Iterator[Row]:
             draw.randrange(18, 95),
             draw.randrange(SCORES),
             f"{draw.randrange(10_000_000) / 100:.2f}",
-            datetime.date.fromordinal(day_zero + draw.randrange(25_000)).isoformat(),
+            dt.date.fromordinal(day_zero + draw.randrange(25_000)).isoformat(),
             " ".join(WORD_LIST[bisect_left(_WEIGHTS, pick)] for pick in picks),
         )
 

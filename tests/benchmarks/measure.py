@@ -61,7 +61,10 @@ class Report:
     def add(self, figure: Figure) -> None:
         """Record one figure."""
         self.figures.append(figure)
-        print(f"  {figure.rows:>9,} {figure.what}: {_number(figure.ours)} {figure.unit}", file=sys.stderr)
+        print(
+            f"  {figure.rows:>9,} {figure.what}: {_number(figure.ours)} {figure.unit}",
+            file=sys.stderr,
+        )
 
     def find(self, what: str, rows: int) -> Figure | None:
         """The first figure of that name and size."""

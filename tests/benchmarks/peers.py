@@ -6,6 +6,7 @@ difference is what encdb does and not how often the disk is flushed.
 
 from __future__ import annotations
 
+import importlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -72,13 +73,11 @@ class Whoosh:
     """A Whoosh index over the notes, in clear."""
 
     def __init__(self, folder: Path) -> None:
-        from whoosh import index
-        from whoosh.analysis import StemmingAnalyzer
-        from whoosh.fields import ID, TEXT, Schema
-
         folder.mkdir()
-        schema = Schema(id=ID(stored=True), notes=TEXT(analyzer=StemmingAnalyzer(), phrase=False))
-        self._index = index.create_in(str(folder), schema)
+        fields = _whoosh("fields")
+        stemmed = fields.TEXT(analyzer=_whoosh("analysis").StemmingAnalyzer(), phrase=False)
+        schema = fields.Schema(id=fields.ID(stored=True), notes=stemmed)
+        self._index = _whoosh("index").create_in(str(folder), schema)
 
     def load(self, notes: Iterable[tuple[int, str]]) -> None:
         """Index (id, note) pairs in one commit."""
@@ -89,12 +88,15 @@ class Whoosh:
 
     def search(self, query: str, limit: int = 10) -> list[int]:
         """Ids of the best documents."""
-        from whoosh.qparser import QueryParser
-
         with self._index.searcher() as searcher:
-            parsed = QueryParser("notes", self._index.schema).parse(query)
+            parsed = _whoosh("qparser").QueryParser("notes", self._index.schema).parse(query)
             return [int(hit["id"]) for hit in searcher.search(parsed, limit=limit)]
 
     def close(self) -> None:
         """Release the files."""
         self._index.close()
+
+
+def _whoosh(module: str) -> Any:
+    """A module of Whoosh, which has no types."""
+    return importlib.import_module(f"whoosh.{module}")

@@ -215,6 +215,12 @@ class TestPassphrase:
         monkeypatch.setattr(keyfile, "Argon2id", lambda **_: pytest.fail("tried"))
         refused("E_KEYRING_DAMAGED", lambda: keyring.load(DATABASE, path, "right"))
 
+    @pytest.mark.parametrize("kdf", [None, [], "argon2id", {}, {"name": "argon2id"}])
+    def test_costs_that_are_none(self, tmp_path: Path, root: Key, kdf: object) -> None:
+        path = make(tmp_path / "k", root, "right")
+        edit(path, lambda fields: fields.update(kdf=kdf))
+        refused("E_KEYRING_DAMAGED", lambda: keyring.load(DATABASE, path, "right"))
+
     def test_costs_within_bounds_are_authenticated(self, tmp_path: Path, root: Key) -> None:
         path = make(tmp_path / "k", root, "right")
         edit(path, lambda fields: fields["kdf"].update(iterations=3))

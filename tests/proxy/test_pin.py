@@ -90,6 +90,14 @@ class TestMerge:
         folded = TablePin(4, h("chain", 4), {}, {A: 7, B: 1})
         assert merge(old, state(1, t1=folded)) == state(1, t1=table(4, b=2))
 
+    def test_the_day_of_the_last_look_is_kept(self, path: Path, key: Key) -> None:
+        old = state(1, t1=TablePin(3, h("chain", 3), day=100))
+        later = state(1, t1=TablePin(3, h("chain", 3), day=101))
+        assert merge(old, later) == later
+        assert merge(later, old) is later
+        Pin.load(path, key).advance(later)
+        assert Pin.load(path, key).state == later
+
     def test_a_client_that_is_behind_does_not_forget(self) -> None:
         old = state(1, t1=table(3, a=7))
         behind = TablePin(2, h("chain", 2), {}, {A: 7})

@@ -43,38 +43,62 @@ _SETTINGS: Final = (
 )
 
 
-def translate(error: sqlite3.Error, path: str) -> EncdbError:
-    """The error of the catalogue that a failure of the driver amounts to.
+_DAMAGED: Final = (TamperError, "E_STORE_DAMAGED", "the store {path} is damaged: {error}")
+_FAILURES: Final[dict[int, tuple[type[EncdbError], str, str]]] = {
+    sqlite3.SQLITE_BUSY: (StoreUnavailable, "E_STORE_LOCKED", "the store {path} is locked"),
+    sqlite3.SQLITE_LOCKED: (StoreUnavailable, "E_STORE_LOCKED", "the store {path} is locked"),
+    sqlite3.SQLITE_READONLY: (
+        StoreUnavailable,
+        "E_STORE_READ_ONLY",
+        "the store {path} cannot be written",
+    ),
+    sqlite3.SQLITE_PERM: (StoreUnavailable, "E_STORE_READ_ONLY", "{path} cannot be written"),
+    sqlite3.SQLITE_FULL: (StoreUnavailable, "E_DISK_FULL", "there is no room to write {path}"),
+    sqlite3.SQLITE_IOERR: (
+        StoreUnavailable,
+        "E_STORE_IO",
+        "the store {path} cannot be read or written: {error}",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        StoreUnavailable,
+        "E_STORE_IO",
+        "the store {path} cannot be opened: {error}",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        StoreUnavailable,
+        "E_NOT_A_DATABASE",
+        "{path} is not an SQLite database",
+    ),
+    # The SQL texts and types are encdb's own, so an unknown table or column, or a value of another
+    # type, means that somebody else changed the file.
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_SCHEMA: _DAMAGED,
+    sqlite3.SQLITE_ERROR: _DAMAGED,
+    sqlite3.SQLITE_CONSTRAINT: _DAMAGED,
+    sqlite3.SQLITE_MISMATCH: _DAMAGED,
+    sqlite3.SQLITE_INTERRUPT: (
+        OperationalError,
+        "E_INTERRUPTED",
+        "the statement was interrupted",
+    ),
+    sqlite3.SQLITE_TOOBIG: (
+        DataError,
+        "E_TOO_LARGE",
+        "a blob is larger than the store {path} can hold",
+    ),
+    sqlite3.SQLITE_NOMEM: (OperationalError, "E_STORE_IO", "the store {path} ran out of memory"),
+}
 
-    The SQL texts are encdb's own, so an unknown table or column means that somebody else changed
-    the file's schema.
-    """
-    code = getattr(error, "sqlite_errorcode", None)
+
+def translate(error: sqlite3.Error, path: str) -> EncdbError:
+    """The error of the catalogue that a failure of the driver amounts to."""
+    extended = getattr(error, "sqlite_errorcode", None)
     # Extended codes carry the primary one in their low byte.
-    match code & 0xFF if code is not None else None:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return err(StoreUnavailable, "E_STORE_LOCKED", f"the store {path} is locked")
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return err(StoreUnavailable, "E_STORE_READ_ONLY", f"the store {path} cannot be written")
-        case sqlite3.SQLITE_FULL:
-            return err(StoreUnavailable, "E_DISK_FULL", f"there is no room to write {path}")
-        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_NOLFS:
-            reason = f"the store {path} cannot be read or written: {error}"
-            return err(StoreUnavailable, "E_STORE_IO", reason)
-        case sqlite3.SQLITE_NOTADB:
-            return err(StoreUnavailable, "E_NOT_A_DATABASE", f"{path} is not an SQLite database")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_SCHEMA | sqlite3.SQLITE_ERROR:
-            return err(TamperError, "E_STORE_DAMAGED", f"the store {path} is damaged: {error}")
-        case sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH:
-            return err(TamperError, "E_STORE_DAMAGED", f"the store {path} is damaged: {error}")
-        case sqlite3.SQLITE_INTERRUPT:
-            return err(OperationalError, "E_INTERRUPTED", "the statement was interrupted")
-        case sqlite3.SQLITE_TOOBIG:
-            return err(DataError, "E_TOO_LARGE", "a blob is larger than the store can hold")
-        case sqlite3.SQLITE_NOMEM:
-            return err(OperationalError, "E_STORE_IO", "the store ran out of memory")
-        case _:
-            return err(InternalError, "E_INTERNAL", f"the SQLite driver failed: {error}")
+    known = _FAILURES.get(extended & 0xFF) if isinstance(extended, int) else None
+    if known is None:
+        return err(InternalError, "E_INTERNAL", f"the SQLite driver failed: {error}")
+    kind, code, text = known
+    return err(kind, code, text.format(path=path, error=error))
 
 
 @contextmanager
@@ -109,7 +133,9 @@ def recognise(path: str) -> int:
         raise err(StoreUnavailable, "E_NOT_A_DATABASE", f"{path} is not an SQLite database")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise err(
-            StoreUnavailable, "E_NOT_A_STORE", f"{path} is an SQLite database, but not an encdb store"
+            StoreUnavailable,
+            "E_NOT_A_STORE",
+            f"{path} is an SQLite database, but not an encdb store",
         )
     found = int.from_bytes(header[60:64], "big")
     if found > wire.FORMAT_VERSION:
@@ -161,7 +187,10 @@ def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
 def needs_immutable(path: str) -> bool:
     """Whether a store lies where SQLite cannot make the files that WAL mode needs to read it."""
     folder = Path(path).resolve().parent
-    return not os.access(folder, os.W_OK) and not Path(f"{path}-wal").exists()
+    # Where the platform can, ask about the user whose rights count, as SQLite will.
+    effective = os.access in os.supports_effective_ids
+    writable = os.access(folder, os.W_OK, effective_ids=effective)
+    return not writable and not Path(f"{path}-wal").exists()
 
 
 def damaged(path: str, what: str) -> NoReturn:

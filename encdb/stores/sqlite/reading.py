@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, overload
 
 from encdb import wire
-from encdb.errors import InternalError, err
+from encdb.errors import InterfaceError, err
 
 from .connection import damaged, translate
 from .schema import relation
@@ -40,16 +40,16 @@ class SeenHeads:
     """The state that the last answers to ``ReadHeads`` described, to recognise that it still holds.
 
     Attributes:
-        token: the database's change counter and the number of this connection's own commits.
+        token: SQLite's counter of changes by other connections, the store's writer among them.
         heads: the last full answer.
         tables: table → (epoch, last number of each writer).
     """
 
-    token: tuple[int, int] | None = None
+    token: int | None = None
     heads: wire.Heads | None = None
     tables: dict[int, tuple[int, dict[bytes, int]]] = field(default_factory=dict)
 
-    def still_holds(self, request: wire.ReadHeads, token: tuple[int, int]) -> bool:
+    def still_holds(self, request: wire.ReadHeads, token: int) -> bool:
         """Whether a full answer would contain nothing new."""
         if self.heads is None or self.token != token:
             return False
@@ -61,7 +61,7 @@ class SeenHeads:
                 return False
         return True
 
-    def record(self, heads: wire.Heads, token: tuple[int, int]) -> None:
+    def record(self, heads: wire.Heads, token: int) -> None:
         """Remember a full answer."""
         if self.token != token:
             self.tables.clear()
@@ -78,12 +78,15 @@ class SqliteSnapshot:
         connection: sqlite3.Connection,
         path: str,
         seen: SeenHeads,
-        own_commits: Callable[[], int],
     ) -> None:
         self._connection = connection
         self._path = path
         self._seen = seen
-        self._own_commits = own_commits
+        self._open = True
+
+    def close(self) -> None:
+        """Answer nothing more."""
+        self._open = False
 
     @overload
     def read(self, request: wire.ReadHeads) -> wire.Heads: ...
@@ -95,8 +98,8 @@ class SqliteSnapshot:
     def read(self, request: wire.ListIds) -> wire.Ids: ...
     def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
         """Answer one request; see :mod:`encdb.wire` for the pairs."""
-        if not self._connection.in_transaction:
-            raise err(InternalError, "E_CLOSED", "the snapshot is no longer open")
+        if not self._open:
+            raise err(InterfaceError, "E_CLOSED", "the snapshot is no longer open")
         try:
             match request:
                 case wire.ReadPages(table, ids):
@@ -159,8 +162,7 @@ class SqliteSnapshot:
 
     def _heads(self, request: wire.ReadHeads) -> wire.Heads:
         # The pragma begins the read transaction, so the counter belongs to this very snapshot.
-        ((version,),) = self._all("PRAGMA data_version")
-        token = version, self._own_commits()
+        ((token,),) = self._all("PRAGMA data_version")
         if request.if_changed and self._seen.still_holds(request, token):
             last = self._seen.heads
             assert last is not None

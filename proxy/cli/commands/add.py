@@ -28,18 +28,35 @@ def add(
     """Add files, folders and mailboxes to a searchable collection.
 
     Mail (RFC 822) is recognised by its headers, whatever the file is called; mbox files, Markdown and
-    plain text are read too. Anything else is skipped, counted and named on stderr with the reason.
+    plain text are read too. Anything else is skipped, counted and named on stderr with the reason. A
+    document that is there already is left alone; one whose bytes changed is replaced.
     """
+    from proxy.documents import add_documents
+
     with open_session(store, access) as session, Progress("adding", "documents") as progress:
-        added = session.add_documents(paths, collection, progress)
-    for skipped in added.skipped:
-        say(f"skipped {one_line(str(skipped))}")
+        report = add_documents(
+            session, paths, collection, lambda done, _path: progress("", done)
+        )
+    for skipped in report.skipped:
+        say(one_line(f"skipped {skipped.path}: {skipped.reason}"))
+    counts = {
+        "added": report.added,
+        "replaced": report.replaced,
+        "present": report.present,
+        "skipped": len(report.skipped),
+    }
     with Output(form) as output:
         if output.for_people:
-            output.text(
-                f"{added.added:,} documents added to {collection}, {len(added.skipped):,} skipped"
-            )
+            output.text(_sentence(collection, counts))
         else:
-            output.result(
-                ("collection", "added", "skipped"), [(collection, added.added, len(added.skipped))]
-            )
+            output.result(("collection", *counts), [(collection, *counts.values())])
+
+
+def _sentence(collection: str, counts: dict[str, int]) -> str:
+    added = counts["added"]
+    text = f"{added:,} document{'' if added == 1 else 's'} added to {collection}"
+    if counts["replaced"]:
+        text += f", {counts['replaced']:,} replaced"
+    if counts["present"]:
+        text += f", {counts['present']:,} already there"
+    return f"{text}, {counts['skipped']:,} skipped"

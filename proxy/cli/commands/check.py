@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import click
 
+from encdb.errors import TamperError, err
 from proxy.cli.opening import open_session
 from proxy.cli.options import Access, access_options, format_options, store_argument
 from proxy.cli.output import Format, Output
 from proxy.cli.progress import Progress
-
-INTEGRITY = 4
 
 
 @click.command()
 @store_argument
 @access_options
 @format_options
-@click.pass_context
-def check(ctx: click.Context, *, store: str, access: Access, form: Format) -> None:
+def check(*, store: str, access: Access, form: Format) -> None:
     """Open every record, index page and version of a store and compare them with each other.
 
     Exit status 4 means that something was changed, moved, removed or put back from an older state.
     """
+    from proxy import check as checking
+
     with open_session(store, access) as session, Progress("checking", "records") as progress:
-        found = session.check(progress)
+        found = checking.check(session, progress)
     with Output(form) as output:
         if output.for_people:
             for line in found.lines:
                 output.text(line)
+            for problem in found.problems:
+                output.text(f"problem: {problem}")
+            if found.ok:
+                output.text("Everything verifies.")
         else:
-            output.result(("line",), ((line,) for line in found.lines))
+            lines = [("ok", line) for line in found.lines]
+            lines += [("problem", problem) for problem in found.problems]
+            output.result(("result", "line"), lines)
     if not found.ok:
-        ctx.exit(INTEGRITY)
+        number = len(found.problems)
+        many = f" and {number - 1} more problem{'s' if number > 2 else ''}" if number > 1 else ""
+        raise err(TamperError, "E_TAMPERED", f"{found.problems[0]}{many}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from encdb.errors import UsageError, err
+from proxy.cli.importing import ImportRequest, run_import
 from proxy.cli.opening import open_session
 from proxy.cli.options import Access, access_options, data_format_options, store_argument
 from proxy.cli.output import Format, Output
@@ -69,8 +70,6 @@ def import_(
     that zip codes and phone numbers keep their zeros; an empty field is NULL. An SQLite file is loaded
     whole, with all its tables and keys, unless --table names one of them.
     """
-    from proxy.cli.importing import ImportRequest, run_import
-
     request = ImportRequest(
         file=file,
         table=table,

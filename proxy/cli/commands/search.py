@@ -62,8 +62,10 @@ def search(
 
     Exit status: 0 found, 1 nothing found, 2 an ordinary error, 3 wrong or missing key, 4 integrity.
     """
+    from proxy import documents
+
     with open_session(store, access) as session:
-        found = session.search(query, collection, limit)
+        found = documents.search(session, query, collection, limit)
     with Output(form) as output:
         output.result(
             ("path", "title", "score"),

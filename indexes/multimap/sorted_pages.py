@@ -1,0 +1,173 @@
+"""The pages of a sorted segment: entries in order, and fences over pages.
+
+    data page    entries u16 | stream bytes u16 | zero u32 | first high u64 | low u64 | ordinal u64 | stream
+    fence page   fences u16 | zero u16[3] | fences
+    fence        first high u64 | first low u64 | entries before it u64       (at most 166 a page)
+
+A data page is coded relative to its first entry: for each further entry the LEB128 of its high
+difference, its low difference (128-bit keys only; the low half itself when the high one changed), and
+the zigzag difference of its ordinal. Repeated and dense keys cost one byte, and so do dense ordinals.
+
+What it leaks: nothing by itself; the number of pages depends on how well the entries code.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from indexes.errors import IntegrityFailure
+from indexes.multimap import varint
+from indexes.multimap.arrays import I64, U8, U64, offsets_of, order_by, put_ranges, take_ranges
+from indexes.seal import PAGE_USABLE
+
+FANOUT = 166
+"""Most fences on a page, and in the header."""
+
+FENCE_BASE = 8
+FENCE_BYTES = 24
+_DATA_BASE = 32
+
+Bound: TypeAlias = tuple[int, int]
+"""An encoded key as (high, low), each in 0 … 2⁶⁴ - 1; low is 0 for 64-bit keys."""
+
+Entries: TypeAlias = tuple[U64, I64]
+"""keys uint64[n, 2] and ordinals int64[n]."""
+
+
+def sort_entries(keys: U64, ordinals: I64, width: int) -> Entries:
+    """Entries in the order of (key, ordinal); the low halves of 64-bit keys become zero."""
+    high, low = keys[:, 0], keys[:, 1]
+    if width == 8 or not low.any():
+        order = order_by(high, ordinals)
+    elif (high == high[0]).all():
+        order = order_by(low, ordinals)
+    else:
+        high_rank, _ = _dense_rank(high)
+        low_rank, count = _dense_rank(low)
+        order = order_by(high_rank * np.uint64(count) + low_rank, ordinals)
+    result = np.zeros((len(ordinals), 2), dtype=np.uint64)
+    result[:, 0] = high if order is None else high[order]
+    if width == 16:
+        result[:, 1] = low if order is None else low[order]
+    return result, ordinals if order is None else ordinals[order]
+
+
+def data_pages(keys: U64, ordinals: I64, width: int) -> tuple[U8, U64]:
+    """Cuts sorted entries into pages: (uint8[p, 4016], fences uint64[p, 3])."""
+    n = len(ordinals)
+    if not n:
+        return np.zeros((0, PAGE_USABLE), np.uint8), np.zeros((0, 3), np.uint64)
+    columns = 2 if width == 8 else 3
+    gaps = np.zeros((n, columns), dtype=np.uint64)
+    gaps[1:, 0] = keys[1:, 0] - keys[:-1, 0]
+    gaps[1:, -1] = varint.zigzag(np.diff(ordinals))
+    if columns == 3:
+        low = keys[:, 1]
+        gaps[1:, 1] = np.where(gaps[1:, 0] == 0, low[1:] - low[:-1], low[1:])
+    size = varint.sizes(gaps.reshape(-1)).reshape(n, columns).sum(axis=1)
+    used = np.cumsum(size)
+    firsts = _cuts(used)
+    ends = np.append(firsts[1:], n)
+    count = ends - firsts
+    lengths = used[ends - 1] - used[firsts]
+    further = np.ones(n, dtype=np.bool_)
+    further[firsts] = False
+    stream, _ = varint.encode(gaps[further].reshape(-1))
+
+    pages = np.zeros((len(firsts), PAGE_USABLE), dtype=np.uint8)
+    pages.view("<u2")[:, 0] = count
+    pages.view("<u2")[:, 1] = lengths
+    whole = pages.view("<u8")
+    whole[:, 1:3] = keys[firsts]
+    whole[:, 3] = ordinals[firsts]
+    starts = np.arange(len(firsts), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
+    put_ranges(pages.reshape(-1), starts, stream, lengths)
+    fences = np.column_stack((keys[firsts], firsts.astype(np.uint64)))
+    return pages, fences
+
+
+def _cuts(used: I64) -> I64:
+    """Where each page starts, given the bytes used up to and including each entry."""
+    room = PAGE_USABLE - _DATA_BASE
+    firsts, first = [], 0
+    while first < len(used):
+        firsts.append(first)
+        first = int(used.searchsorted(used[first] + room, side="right"))
+    return np.array(firsts, dtype=np.int64)
+
+
+def fence_pages(fences: U64) -> tuple[U8, U64]:
+    """Pages of up to 166 fences, and the fences of those pages."""
+    firsts = np.arange(0, len(fences), FANOUT)
+    pages = np.zeros((len(firsts), PAGE_USABLE), dtype=np.uint8)
+    for page, first in zip(pages, firsts.tolist(), strict=True):
+        raw = np.ascontiguousarray(fences[first : first + FANOUT]).view(np.uint8).reshape(-1)
+        page[:2].view("<u2")[0] = len(raw) // FENCE_BYTES
+        page[FENCE_BASE : FENCE_BASE + len(raw)] = raw
+    return pages, fences[firsts]
+
+
+def decode_pages(pages: U8, width: int) -> Entries:
+    """All entries of consecutive data pages at once."""
+    if not len(pages):
+        return nothing()
+    columns = 2 if width == 8 else 3
+    count = pages.view("<u2")[:, 0].astype(np.int64)
+    lengths = pages.view("<u2")[:, 1].astype(np.int64)
+    if (count < 1).any() or (lengths > PAGE_USABLE - _DATA_BASE).any():
+        raise IntegrityFailure
+    starts = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
+    values, _ = varint.decode(take_ranges(pages.reshape(-1), starts, lengths))
+    offsets = offsets_of(count)
+    n, firsts = int(offsets[-1]), offsets[:-1]
+    if len(values) != columns * (n - len(pages)):
+        raise IntegrityFailure
+    gaps = np.zeros((columns, n), dtype=np.uint64)
+    further = np.ones(n, dtype=np.bool_)
+    further[firsts] = False
+    gaps[:, further] = values.reshape(-1, columns).T
+    head = pages.view("<u8")[:, 1:4].astype(np.uint64)
+    keys = np.zeros((n, 2), dtype=np.uint64)
+    keys[:, 0] = _running(gaps[0], firsts, head[:, 0])
+    if columns == 3:
+        # The low half starts anew wherever the high one changes.
+        fresh = gaps[0] != 0
+        fresh[firsts] = True
+        gaps[1, firsts] = head[:, 1]
+        resets = np.flatnonzero(fresh)
+        values = gaps[1, resets]
+        gaps[1, resets] = 0
+        keys[:, 1] = _running(gaps[1], resets, values)
+    steps = varint.unzigzag(gaps[-1]).view(np.uint64)
+    ordinals = _running(steps, firsts, head[:, 2]).view(np.int64)
+    return keys, ordinals
+
+
+def _running(gaps: U64, firsts: I64, values: U64) -> U64:
+    """Sums of gaps that start anew at `firsts` with `values`; gaps are zero there."""
+    total = np.cumsum(gaps)
+    return total + np.repeat(values - total[firsts], np.diff(firsts, append=len(gaps)))
+
+
+def position(keys: U64, bound: Bound, after: bool) -> int:
+    """How many ascending keys are below the bound, or at most the bound when `after`."""
+    high, low = np.uint64(bound[0]), np.uint64(bound[1])
+    start = int(keys[:, 0].searchsorted(high, side="left"))
+    stop = int(keys[:, 0].searchsorted(high, side="right"))
+    return start + int(keys[start:stop, 1].searchsorted(low, side="right" if after else "left"))
+
+
+def _dense_rank(values: U64) -> tuple[U64, int]:
+    """The rank of each value among the distinct ones, and how many there are."""
+    order = np.argsort(values)
+    ascending = values[order]
+    ranks = np.empty(len(values), dtype=np.uint64)
+    ranks[order] = np.concatenate(([0], np.cumsum(ascending[1:] != ascending[:-1])))
+    return ranks, int(ranks.max()) + 1
+
+
+def nothing() -> Entries:
+    """No entries."""
+    return np.zeros((0, 2), dtype=np.uint64), np.zeros(0, dtype=np.int64)

@@ -1,0 +1,41 @@
+"""Small helpers over Arrow arrays, and the names of their types."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Array: TypeAlias = "pa.Array[Any]"
+Chunked: TypeAlias = "pa.ChunkedArray[Any]"
+Ordinals: TypeAlias = npt.NDArray[np.int64]
+
+
+def one_array(values: Array | Chunked) -> Array:
+    """The chunks of an array as one array."""
+    if isinstance(values, pa.Array):
+        return values
+    joined: Array = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+    return joined
+
+
+def chunked(chunks: list[Any], kind: Any) -> Chunked:
+    """Arrays of one type as the chunks of one."""
+    return pa.chunked_array(chunks, type=kind)
+
+
+def pick(values: Array, places: Ordinals) -> Array:
+    """The values at ``places``, in that order."""
+    return values.take(pa.array(places))  # type: ignore[arg-type]
+
+
+def reorder(values: Chunked, places: Ordinals) -> Chunked:
+    """The values at ``places``, in that order."""
+    return values.take(pa.array(places))  # type: ignore[arg-type]
+
+
+def reorder_batch(batch: pa.RecordBatch, places: Ordinals) -> pa.RecordBatch:
+    """The rows at ``places``, in that order."""
+    return batch.take(pa.array(places))  # type: ignore[arg-type]

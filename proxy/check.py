@@ -1,0 +1,292 @@
+"""``encdb check``: open everything the store holds and compare it with everything it must hold.
+
+Every row, pack column, delta and index page is opened; index entries are derived anew from the rows and
+compared with what the segments and deltas list; claims and tombstones must be exactly those of pending
+changes. A store that passes would answer every query from verified, complete data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from encdb import wire
+from encdb.errors import EncdbError
+from indexes.errors import IntegrityFailure
+from indexes.labels import BLOCK
+from indexes.methods import equality
+from indexes.multimap import merge, postings
+from indexes.multimap.postings import EncodedLists, PostingBatch
+from indexes.multimap.segment import HASHED
+from indexes.records.pack import DIRECTORY_COLUMN, pack_address
+
+from .arrow import Ordinals, one_array
+from .catalog import Index, Table
+from .execute.define import read_rows
+from .execute.view import TableView, as_array
+from .overlay import NewRows
+from .session import Session
+from .snapshot import TableState
+
+PIECE = 16 * BLOCK
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        lines: one line per table, for people.
+        problems: what is wrong, one line each; empty when all is well.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything verified."""
+        return not self.problems
+
+
+def check(session: Session, progress: Progress | None = None) -> CheckReport:
+    """Check the whole database behind a session."""
+    report = CheckReport()
+    try:
+        with session.reading(everything=True):
+            catalog = session.catalog
+            report.lines.append(f"catalog version {catalog.version}, {len(catalog.tables)} tables")
+            for table in catalog.tables:
+                state = session.database.tables[table.id]
+                _check_table(TableChecker(state, progress), report)
+    except EncdbError as error:
+        if error.exit_status != 4:
+            raise
+        report.problems.append(error.message)
+    return report
+
+
+def _check_table(checker: TableChecker, report: CheckReport) -> None:
+    name = checker.table.name
+    for what, run in checker.parts():
+        try:
+            complaint = run()
+        except IntegrityFailure:
+            complaint = "does not verify"
+        if complaint:
+            report.problems.append(f'table "{name}": {what}: {complaint}')
+    report.lines.append(checker.summary())
+
+
+class TableChecker:
+    """Checks one table at one snapshot."""
+
+    def __init__(self, state: TableState, progress: Progress | None) -> None:
+        self.state = state
+        self.table: Table = state.table
+        self._view = TableView(state)
+        self._progress = progress
+        self._unnamed = 0
+
+    def parts(self) -> Iterator[tuple[str, Callable[[], str | None]]]:
+        """What is checked, in order."""
+        yield "rows", self._rows
+        yield "tombstones", self._tombstones
+        yield "packs", self._packs
+        yield "index pages", self._pages
+        yield "unique values", self._claims
+        yield "indexes", self._indexes
+
+    def summary(self) -> str:
+        """One line for people."""
+        state = self.state
+        line = (
+            f'table "{self.table.name}": {state.live_rows} rows, epoch {state.epoch}, '
+            f"{len(state.manifest.segments)} segments, {state.pending_count} pending deltas"
+        )
+        if self._unnamed:
+            line += f", {self._unnamed} unpublished blobs (VACUUM sweeps them)"
+        return line
+
+    def _ids(self, relation: wire.Relation) -> set[int]:
+        answer = self.state.channel.ask(wire.ListIds(table=self.table.id, relation=relation))
+        if not isinstance(answer, wire.Ids):
+            raise IntegrityFailure
+        return set(answer.ids)
+
+    def _labels(self, ordinals: Ordinals) -> set[int]:
+        return set(self.state.keys.labels.to_labels(ordinals).tolist())
+
+    def _rows(self) -> str | None:
+        recent = np.sort(as_array(self.state.recent))
+        self._view.pending_bodies(recent)
+        return differs(self._ids("rows"), self._labels(recent), "row records")
+
+    def _tombstones(self) -> str | None:
+        removed = as_array(self.state.removed)
+        if not self.state.settled.live_mask(removed).all():
+            return "a delta removes a row that does not exist"
+        return differs(self._ids("tombstones"), self._labels(removed), "tombstones")
+
+    def _packs(self) -> str | None:
+        settled = self.state.settled
+        entries = settled.entries(settled.blocks())
+        expected: set[int] = set()
+        live = 0
+        for entry in entries.values():
+            count = int(np.unpackbits(entry.bitmap).sum())
+            live += count
+            if count:
+                columns = [DIRECTORY_COLUMN, *(column.id for column in self.table.columns)]
+                expected.update(pack_address(entry.pack, column) for column in columns)
+        if live != self.state.manifest.rows:
+            return f"the liveness pages list {live} rows, the manifest {self.state.manifest.rows}"
+        found = self._ids("packs")
+        self._unnamed += len(found - expected)
+        return f"{len(expected - found)} are missing" if expected - found else None
+
+    def _pages(self) -> str | None:
+        manifest = self.state.manifest
+        expected = {
+            wire.page_id(info.segment, number)
+            for info in (*manifest.segments, *manifest.liveness)
+            for number in range(info.pages)
+        }
+        found = self._ids("pages")
+        self._unnamed += len(found - expected)
+        return f"{len(expected - found)} are missing" if expected - found else None
+
+    def _claims(self) -> str | None:
+        recent = np.sort(as_array(self.state.recent))
+        expected: set[tuple[bytes, int]] = set()
+        if len(recent):
+            for index in self.table.unique_indexes:
+                order, arrays = self._view.fetch(recent, index.columns)
+                types = [self.table.column_by_id(number).type for number in index.columns]
+                plain = [one_array(array) for array in arrays]
+                tags, valid = equality.tags(self.state.keys.index_tags(index.id), plain, types)
+                labels = self.state.keys.labels.to_labels(order).tolist()
+                expected.update(
+                    (tags[place].tobytes(), labels[place])
+                    for place in np.flatnonzero(valid).tolist()
+                )
+        answer = self.state.channel.ask(wire.ReadKeys(table=self.table.id, tags=None))
+        if not isinstance(answer, wire.Keys):
+            raise IntegrityFailure
+        found = set(answer.claims)
+        return None if found == expected else "the claims are not those of the pending rows"
+
+    def _indexes(self) -> str | None:
+        """Derive every index entry from the rows and compare."""
+        derived = list(self._derived())
+        for part in derived:
+            for index in self.table.unique_indexes:
+                words, valid = part.unique_words[index.id]
+                if len(np.unique(words[valid])) != int(valid.sum()):
+                    return f'"{index.name}" holds a value twice'
+        return self._hashed(derived) or self._sorted(derived) or self._totals(derived)
+
+    def _derived(self) -> Iterator[NewRows]:
+        live = self._view.live()
+        for start in range(0, len(live), PIECE):
+            yield read_rows(self._view, self.table, live[start : start + PIECE])
+            if self._progress is not None:
+                self._progress(self.table.name, min(start + PIECE, len(live)), len(live))
+
+    def _hashed(self, derived: list[NewRows]) -> str | None:
+        lists = [
+            self.state.segments.hashed_reader(info).all_lists()
+            for info in self.state.manifest.segments
+            if info.kind == HASHED
+        ]
+        lists.append(postings.encode_batches(self.state.recent_index.batches()))
+        stored = postings.merge(lists, self._view.live_mask)
+        expected = postings.encode_batches([batch for part in derived for batch in part.hashed])
+        if not self._garbage():
+            same = (
+                np.array_equal(stored.words, expected.words)
+                and np.array_equal(stored.offsets, expected.offsets)
+                and np.array_equal(stored.data, expected.data)
+            )
+            return None if same else "exact-match entries differ from the rows"
+        places = np.searchsorted(stored.words, expected.words)
+        places = np.minimum(places, max(len(stored) - 1, 0))
+        if len(expected) and (
+            not len(stored) or not np.array_equal(stored.words[places], expected.words)
+        ):
+            return "exact-match entries are missing"
+        kept = stored.take(places) if len(expected) else EncodedLists.empty()
+        return None if same_postings(kept, expected) else "exact-match entries differ from the rows"
+
+    def _garbage(self) -> bool:
+        """Whether a dropped index may have left entries that no merge has reached."""
+        used = {index.id for index in self.table.indexes}
+        return self.table.next_index_id - 1 > len(used)
+
+    def _sorted(self, derived: list[NewRows]) -> str | None:
+        for index in self.table.indexes:
+            if index.method == "range":
+                stored = [reader.all() for reader in self.state.segments.sorted(index.id)]
+                stored.append(self.state.recent_index.entries(index.id))
+                keys, ordinals = merge.merge_entries(stored, self._view.live_mask)
+                parts = [part.ranges[index.id] for part in derived if index.id in part.ranges]
+                expected_keys, expected_ordinals = merge.merge_entries(parts, None)
+                if not (
+                    np.array_equal(keys, expected_keys)
+                    and np.array_equal(ordinals, expected_ordinals)
+                ):
+                    return f'"{index.name}" differs from the rows'
+        return None
+
+    def _totals(self, derived: list[NewRows]) -> str | None:
+        pending = self.state.pending_totals()
+        for index in self.table.indexes:
+            if index.method == "keyword" and self._tokens(index, pending) != expected_tokens(
+                index, derived
+            ):
+                return f'the totals of "{index.name}" differ from the rows'
+        return None
+
+    def _tokens(self, index: Index, pending: dict[int, tuple[int, list[int]]]) -> list[int]:
+        sums = [0] * len(index.columns)
+        known = self.state.manifest.statistics.get(index.id)
+        for part in (known.tokens if known else (), pending.get(index.id, (0, []))[1]):
+            for place, more in enumerate(part):
+                sums[place] += more
+        return sums
+
+
+def expected_tokens(index: Index, derived: list[NewRows]) -> list[int]:
+    """Tokens of each field of a keyword index, counted from the rows."""
+    sums = [0] * len(index.columns)
+    for part in derived:
+        for place, more in enumerate(part.statistics[index.id][1]):
+            sums[place] += more
+    return sums
+
+
+def same_postings(left: EncodedLists, right: EncodedLists) -> bool:
+    """Whether two sets of lists hold the same postings."""
+    first, second = postings.explode(left), postings.explode(right)
+    return len(first) == len(second) and all(
+        equal_batches(one, two) for one, two in zip(first, second, strict=True)
+    )
+
+
+def equal_batches(one: PostingBatch, two: PostingBatch) -> bool:
+    """Whether two batches are equal, posting by posting."""
+    return (
+        np.array_equal(one.words, two.words)
+        and np.array_equal(one.ordinals, two.ordinals)
+        and np.array_equal(one.payload, two.payload)
+    )
+
+
+def differs(found: set[int], expected: set[int], what: str) -> str | None:
+    """A complaint when two sets of ids differ."""
+    if found == expected:
+        return None
+    return f"{len(expected - found)} {what} are missing, {len(found - expected)} are not expected"

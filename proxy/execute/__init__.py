@@ -1,0 +1,1 @@
+"""Running statements: index lookups, fetching rows, writing, and the local engine."""

@@ -1,0 +1,235 @@
+"""Carrying out CREATE and DROP: a new catalog version, and with it the segments of a new index.
+
+A schema change commits alone. Other connections learn of it before their next statement, because every
+commit carries the catalog version it was made under.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import pyarrow as pa
+
+from encdb import wire
+from encdb.errors import ProgrammingError, err
+from encdb.stores.base import Store
+from indexes.labels import BLOCK
+from proxy import compaction, schema
+from proxy.arrow import Ordinals, one_array, reorder_batch
+from proxy.bulk import BulkLoad
+from proxy.catalog import Catalog, Index, Table, suggest
+from proxy.keyspace import sha256
+from proxy.overlay import NewRows
+from proxy.snapshot import DatabaseState
+from proxy.sql.statements import CreateIndex, CreateTable, DropIndex, DropTable
+from proxy.staging import ManifestChange, Staging, build_swap
+from proxy.transaction import Writer, conflict
+
+from .view import TableView
+from .write import derive, duplicate
+
+ATTEMPTS = 8
+SCAN_ROWS = 16 * BLOCK
+
+
+class Definer:
+    """Schema changes of one connection.
+
+    Args:
+        store: where they are committed.
+        database: the verified state.
+        writer: the connection's writer.
+        snapshot: opens a store snapshot in which catalog and tables are current.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        database: DatabaseState,
+        writer: Writer,
+        snapshot: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._writer = writer
+        self._snapshot = snapshot
+
+    def create_table(self, statement: CreateTable) -> bool:
+        """Make a table; False when it exists already and that is fine."""
+
+        def build(catalog: Catalog) -> tuple[Catalog, tuple[int, ...], tuple[int, ...]] | None:
+            if statement.if_not_exists and catalog.find(statement.name) is not None:
+                return None
+            changed, table = schema.create_table(catalog, statement)
+            return changed, (table.id,), ()
+
+        return self._change(build)
+
+    def add_table(self, make: Callable[[Catalog], Table]) -> bool:
+        """Make a table that is described by a catalog entry."""
+
+        def build(catalog: Catalog) -> tuple[Catalog, tuple[int, ...], tuple[int, ...]] | None:
+            table = make(catalog)
+            return catalog.with_table(table), (table.id,), ()
+
+        return self._change(build)
+
+    def drop_table(self, statement: DropTable) -> bool:
+        """Drop tables; False when there was none to drop and that is fine."""
+
+        def build(catalog: Catalog) -> tuple[Catalog, tuple[int, ...], tuple[int, ...]] | None:
+            tables = [
+                found if statement.if_exists else catalog.table(name)
+                for name in statement.names
+                if (found := catalog.find(name)) is not None or not statement.if_exists
+            ]
+            dropped = tuple({table.id for table in tables if table is not None})
+            for number in dropped:
+                catalog = catalog.without_table(number)
+            return (catalog, (), dropped) if dropped else None
+
+        return self._change(build)
+
+    def drop_index(self, statement: DropIndex) -> bool:
+        """Drop indexes; their postings go with the next merges."""
+
+        def build(catalog: Catalog) -> tuple[Catalog, tuple[int, ...], tuple[int, ...]] | None:
+            changed = False
+            for name in statement.names:
+                found = catalog.find_index(name)
+                if found is None:
+                    if statement.if_exists:
+                        continue
+                    known = [one.name for table in catalog.tables for one in table.indexes]
+                    raise err(
+                        ProgrammingError,
+                        "E_UNKNOWN_INDEX",
+                        f'there is no index "{name}"',
+                        suggest(name, known),
+                    )
+                catalog, changed = schema.drop_index(catalog, *found), True
+            return (catalog, (), ()) if changed else None
+
+        return self._change(build)
+
+    def _change(
+        self,
+        build: Callable[[Catalog], tuple[Catalog, tuple[int, ...], tuple[int, ...]] | None],
+    ) -> bool:
+        """Commit a catalog change; it is built anew when another connection came first."""
+        for _ in range(ATTEMPTS):
+            with self._snapshot():
+                catalog = self._database.catalog
+                assert catalog is not None
+                built = build(catalog)
+                if built is None:
+                    return False
+                request = wire.Commit(
+                    id=os.urandom(16),
+                    catalog_version=catalog.version,
+                    catalog=self._seal(catalog, *built),
+                )
+            if isinstance(self._store.commit(request), wire.Committed):
+                return True
+        raise conflict("other connections kept changing the schema")
+
+    def _seal(
+        self,
+        old: Catalog,
+        new: Catalog,
+        created: tuple[int, ...] = (),
+        dropped: tuple[int, ...] = (),
+    ) -> wire.CatalogChange:
+        successor = dataclasses.replace(
+            new, version=old.version + 1, previous=self._database.catalog_chain()
+        )
+        blob = self._database.seal_catalog(successor)
+        return wire.CatalogChange(
+            version=successor.version,
+            blob=blob,
+            link=sha256(blob),
+            created=created,
+            dropped=dropped,
+        )
+
+    def create_index(
+        self, statement: CreateIndex, progress: Callable[[int], None] | None = None
+    ) -> Index | None:
+        """Make an index over the rows there are; None when it exists already and that is fine.
+
+        Everything pending is folded by the same swap, so the new segments cover every live row.
+
+        Raises:
+            IntegrityError: a unique index over values that are not unique.
+        """
+        for _ in range(ATTEMPTS):
+            with self._snapshot():
+                catalog = self._database.catalog
+                assert catalog is not None
+                name = statement.name
+                if statement.if_not_exists and name and catalog.find_index(name):
+                    return None
+                successor, table, index = schema.create_index(catalog, statement)
+                state = self._database.tables[table.id]
+                change = ManifestChange()
+                leases = self._writer.leases(table.id)
+                staging = Staging(self._store, state.table, state.keys, leases)
+                view = TableView(state)
+                self._build_index(view, table, index, staging, change, progress)
+                compaction.fold(view, staging, change)
+                swap = build_swap(
+                    state, change, staging, (catalog.version, self._database.catalog_hash), True
+                )
+                request = wire.Commit(
+                    id=os.urandom(16),
+                    catalog_version=catalog.version,
+                    changes=(wire.TableChange(table=table.id, epoch=state.epoch, swap=swap),),
+                    catalog=self._seal(catalog, successor),
+                )
+            if isinstance(self._store.commit(request), wire.Committed):
+                return index
+        raise conflict("other connections kept writing to the table")
+
+    def _build_index(
+        self,
+        view: TableView,
+        table: Table,
+        index: Index,
+        staging: Staging,
+        change: ManifestChange,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        """Postings of one index over all live rows, read in pieces."""
+        narrow = dataclasses.replace(
+            table,
+            columns=tuple(column for column in table.columns if column.id in index.columns),
+            indexes=(index,),
+        )
+        load = BulkLoad(table, view.state.keys, staging)
+        live = view.live()
+        for start in range(0, len(live), SCAN_ROWS):
+            part = live[start : start + SCAN_ROWS]
+            rows = read_rows(view, narrow, part)
+            load.index(rows)
+            if progress is not None:
+                progress(len(part))
+        if index.unique and not load.unique(index.id):
+            raise duplicate(table, index)
+        load.contribute(change)
+
+
+def read_rows(view: TableView, table: Table, ordinals: Ordinals) -> NewRows:
+    """Index entries of rows that exist already, for the indexes of ``table``."""
+    order, arrays = view.fetch(ordinals, [column.id for column in table.columns])
+    batch = pa.record_batch(
+        [one_array(array) for array in arrays],
+        schema=pa.schema([(column.name, column.type.arrow) for column in table.columns]),
+    )
+    if not np.array_equal(order, ordinals):
+        places = np.argsort(order)
+        batch, order = reorder_batch(batch, places), order[places]
+    return derive(table, view.state.keys, batch, order)

@@ -1,0 +1,164 @@
+"""Keyword matching: ``col @@ 'query'`` in SQL, and search over a collection.
+
+With a keyword index the answer comes from opened posting lists of the query's terms, filtered to live
+rows; without one, every text is analysed and compared. Both give the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from indexes.methods import keyword
+from indexes.multimap.postings import DecodedList, Positions, PostingBatch
+from proxy.arrow import Array, Ordinals
+from proxy.catalog import Index, Table
+from proxy.search import evaluate, plain
+from proxy.search.analysis import Analysis, analyser
+from proxy.search.evaluate import TermPostings
+from proxy.search.query import Query, parse
+from proxy.search.rank import Statistics, best, bm25
+
+from .view import TableView
+
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Matching rows, best first, with their BM25 scores."""
+
+    ordinals: Ordinals
+    scores: npt.NDArray[np.float64]
+
+
+def covering_index(table: Table, columns: Sequence[int]) -> Index | None:
+    """The narrowest keyword index over these columns, or None."""
+    fitting = [
+        index
+        for index in table.indexes
+        if index.method == "keyword" and set(columns) <= set(index.columns)
+    ]
+    return min(fitting, key=lambda index: len(index.columns)) if fitting else None
+
+
+class IndexedMatch:
+    """One query over some columns of one keyword index.
+
+    Args:
+        view: the table.
+        index: a keyword index that covers ``columns``.
+        columns: ids of the columns to look at.
+        text: the query.
+    """
+
+    def __init__(self, view: TableView, index: Index, columns: Sequence[int], text: str) -> None:
+        self._view = view
+        self._index = index
+        analysis = Analysis.from_options(index.options)
+        self.query: Query = parse(text, analysis.analyser)
+        self.query.require_positions(analysis.positions)
+        self._fields = [index.columns.index(number) for number in columns]
+        self._postings = self._read()
+
+    def _read(self) -> dict[str, TermPostings]:
+        """Live postings of every term of the query, from segments, deltas and own changes."""
+        tokens = sorted(self.query.terms)
+        if not tokens:
+            return {}
+        view = self._view
+        words = keyword.words_for(view.state.keys.index_words(self._index.id), tokens)
+        lists: list[list[DecodedList]] = [[] for _ in tokens]
+        for reader in view.state.segments.hashed():
+            for place, blob in enumerate(reader.lookup(words)):
+                if blob is not None:
+                    lists[place].append(keyword.read(blob))
+        for source in (view.state.recent_index, view.overlay.index):
+            for place, word in enumerate(words.tolist()):
+                batch = source.postings(word)
+                if batch is not None:
+                    lists[place].append(decoded(batch))
+        return {
+            token: self._select(found)
+            for token, found in zip(tokens, lists, strict=True)
+            if found
+        }
+
+    def _select(self, found: list[DecodedList]) -> TermPostings:
+        """The postings of one term that are live and lie in the fields asked for."""
+        postings = TermPostings.from_lists(found)
+        if len(self._fields) < len(self._index.columns):
+            wanted = np.isin(postings.fields, np.array(self._fields, dtype=np.uint32))
+            postings = postings.take(np.flatnonzero(wanted))
+        return postings.only(self._view.live_mask)
+
+    def ordinals(self) -> Ordinals:
+        """Matching live rows, ascending; a row without any text may be among a negation's."""
+        universe = self._view.live() if self.query.complemented else None
+        return evaluate.evaluate(self.query, self._postings, universe)
+
+    def ranked(self, limit: int | None) -> Ranked:
+        """The best matching rows by BM25."""
+        ordinals = self.ordinals()
+        scores = bm25(self.query, self._postings, self._statistics(), ordinals)
+        order = best(scores, ordinals, limit)
+        return Ranked(ordinals[order], scores[order])
+
+    def _statistics(self) -> Statistics:
+        state = self._view.state
+        sums = np.zeros(len(self._index.columns), dtype=np.int64)
+        known = state.manifest.statistics.get(self._index.id)
+        parts = [known.tokens] if known else []
+        for totals in (state.pending_totals(), self._view.overlay.statistics()):
+            if self._index.id in totals:
+                parts.append(tuple(totals[self._index.id][1]))
+        for part in parts:
+            sums[: len(part)] += np.array(part, dtype=np.int64)
+        return Statistics(self._view.count(), tuple(sums.tolist()))
+
+
+def decoded(batch: PostingBatch) -> DecodedList:
+    """Postings of one word as a decoded list with the keyword payload."""
+    return DecodedList(batch.ordinals, batch.payload, batch.positions)
+
+
+def match_column(
+    view: TableView,
+    ordinals: Ordinals,
+    columns: Sequence[int],
+    text: str | None,
+    found: Ordinals | None,
+) -> Array:
+    """The value of ``columns @@ text`` for rows: true, false, or NULL where all texts are NULL.
+
+    Args:
+        view: the table.
+        ordinals: the rows, in the order wanted.
+        columns: ids of the TEXT columns.
+        text: the query; NULL gives NULL everywhere.
+        found: rows that an index found to match a query with no negation at its top, if one did.
+    """
+    if text is None:
+        return pa.nulls(len(ordinals), pa.bool_())
+    if found is not None and np.isin(ordinals, found).all():
+        return pa.array(np.ones(len(ordinals), dtype=np.bool_))
+    sorted_ordinals = np.sort(ordinals)
+    order, arrays = view.fetch(sorted_ordinals, columns)
+    missing = np.ones(len(order), dtype=np.bool_)
+    for array in arrays:
+        missing &= array.is_null().to_numpy()
+    if found is not None:
+        matches = np.isin(order, found)
+    else:
+        index = covering_index(view.table, columns)
+        analyse = Analysis.from_options(index.options).analyser if index else analyser()
+        rows = list(zip(*(array.to_pylist() for array in arrays), strict=True))
+        matches = plain.matches_column(parse(text, analyse), rows, analyse)
+    values = pa.array(matches, mask=missing)
+    if np.array_equal(order, ordinals):
+        return values
+    places = np.argsort(order)[np.searchsorted(np.sort(order), ordinals)]
+    return pick(values, places)

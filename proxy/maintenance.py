@@ -1,0 +1,122 @@
+"""Merges as transactions of their own: inline after a commit, or on VACUUM.
+
+A merge that loses a race, or is killed, leaves the store as it was; what it staged is swept later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from encdb import wire
+from encdb.stores.base import Store
+from indexes.multimap.segment import SegmentInfo
+
+from . import compaction
+from .execute.view import TableView
+from .snapshot import DatabaseState, TableState
+from .staging import ManifestChange, Staging, build_swap
+from .transaction import Writer
+
+ATTEMPTS = 4
+LIVENESS_LIMIT = 4
+
+
+class Maintenance:
+    """Folds and joins the tables of one connection.
+
+    Args:
+        store: where merges are committed.
+        database: the verified state.
+        writer: the connection's writer.
+        snapshot: opens a store snapshot in which the tables' states are current.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        database: DatabaseState,
+        writer: Writer,
+        snapshot: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._writer = writer
+        self._snapshot = snapshot
+
+    def after_commit(self, tables: set[int]) -> None:
+        """Fold the tables whose pending deltas have grown enough, and keep their tiers in shape."""
+        for table in tables:
+            state = self._database.tables.get(table)
+            if state is not None and compaction.due(state):
+                self.fold(table)
+                self.join(table)
+
+    def fold(self, table: int) -> bool:
+        """Fold all pending deltas of a table; False when another merge kept coming first."""
+        return self._attempt(table, self._build_fold)
+
+    def join(self, table: int) -> None:
+        """Join segments until the tiers are in shape."""
+        while True:
+            state = self._database.tables.get(table)
+            if state is None or not compaction.tier_groups(state):
+                return
+            if not self._attempt(table, self._build_join):
+                return
+
+    def vacuum(self, table: int) -> None:
+        """Fold everything, join all segments, and sweep what interrupted merges left behind."""
+        self._store.sweep(wire.Sweep(table=table))
+        self.fold(table)
+        self._attempt(table, self._build_rewrite)
+
+    def _attempt(
+        self, table: int, build: Callable[[TableState, Staging, ManifestChange], bool]
+    ) -> bool:
+        for _ in range(ATTEMPTS):
+            with self._snapshot():
+                state = self._database.tables.get(table)
+                catalog = self._database.catalog
+                if state is None or catalog is None:
+                    return False
+                leases = self._writer.leases(table)
+                staging = Staging(self._store, state.table, state.keys, leases)
+                change = ManifestChange()
+                if not build(state, staging, change):
+                    return True
+                swap = build_swap(
+                    state, change, staging, (catalog.version, self._database.catalog_hash), False
+                )
+                request = wire.Commit(
+                    id=os.urandom(16),
+                    catalog_version=catalog.version,
+                    changes=(wire.TableChange(table=table, epoch=state.epoch, swap=swap),),
+                )
+            answer = self._store.commit(request)
+            if isinstance(answer, wire.Committed):
+                with self._snapshot():
+                    return True
+        return False
+
+    def _build_fold(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:
+        if not state.pending_count:
+            return False
+        compaction.fold(TableView(state), staging, change)
+        return True
+
+    def _build_join(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:
+        groups = compaction.tier_groups(state)
+        for group in groups:
+            compaction.join_segments(state, group, staging, change)
+        return bool(groups)
+
+    def _build_rewrite(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:
+        """Join every family of segments into one, without the postings of rows that are gone."""
+        families: dict[tuple[int, int], list[SegmentInfo]] = {}
+        for info in state.manifest.segments:
+            families.setdefault((info.kind, info.index), []).append(info)
+        for group in families.values():
+            compaction.join_segments(state, group, staging, change)
+        return bool(families)

@@ -1,0 +1,194 @@
+"""Random histories of two connections against a plain model of what Commit promises."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+)
+
+from encdb import wire
+from encdb.stores import create_store, open_store
+from tests.fixtures.commits import (
+    TABLE,
+    change,
+    claims,
+    commit,
+    delta,
+    ids,
+    rows,
+    swap,
+    table_heads,
+    with_table,
+)
+from tests.fixtures.stores import GENESIS
+
+LABELS = st.lists(st.integers(0, 12), max_size=4, unique=True)
+TAGS = st.lists(st.sampled_from([bytes([one]) * 16 for one in range(8)]), max_size=3, unique=True)
+WHO = st.integers(0, 1)
+
+
+class Histories(RuleBasedStateMachine):
+    """Two sessions write the same table; each knows the epoch, none the other's rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        path = str(Path(self.folder.name) / "vault.db")
+        self.stores = [with_table(create_store(path, GENESIS)), open_store(path)]
+        self.path = path
+        self.writers = [bytes([1]) * 16, bytes([2]) * 16]
+        self.numbers = [0, 0]
+        self.epoch = 0
+        self.rows: dict[int, bytes] = {}
+        self.claims: dict[bytes, int] = {}
+        self.tombstones: set[int] = set()
+        self.deltas: dict[tuple[bytes, int], bytes] = {}
+        self.pages: set[int] = set()
+        self.sent: list[wire.Commit] = []
+
+    @initialize()
+    def start(self) -> None:
+        assert table_heads(self.stores[0]).ends == ()
+
+    def teardown(self) -> None:
+        for store in self.stores:
+            store.close()
+        self.folder.cleanup()
+
+    @rule(who=WHO, removed=LABELS, added=LABELS, freed=TAGS, claimed=TAGS, buried=LABELS)
+    def write(  # noqa: PLR0917 - hypothesis passes them by name.
+        self,
+        who: int,
+        removed: list[int],
+        added: list[int],
+        freed: list[bytes],
+        claimed: list[bytes],
+        buried: list[int],
+    ) -> None:
+        owner = 100 + who
+        sent = commit(
+            change(
+                self.epoch,
+                rows_removed=tuple(removed),
+                rows_added=tuple((label, os.urandom(4)) for label in added),
+                keys_removed=tuple((tag, owner) for tag in freed),
+                keys_added=tuple((tag, owner) for tag in claimed),
+                tombstones=tuple(buried),
+                delta=delta(self.numbers[who] + 1, self.writers[who]),
+            )
+        )
+        expected = self.expect(sent.changes[0], owner)
+        assert self.stores[who].commit(sent) == expected
+        if expected == wire.Committed():
+            self.take_in(sent, who)
+
+    def expect(self, one: wire.TableChange, owner: int) -> object:
+        missing = sorted(set(one.rows_removed) - set(self.rows))
+        if missing:
+            return wire.Conflict("row", TABLE, ids=tuple(missing))
+        lost = [tag for tag, label in one.keys_removed if self.claims.get(tag) != label]
+        if lost:
+            return wire.Conflict("row", TABLE, ids=(owner,) * len(lost))
+        twice = sorted(set(one.tombstones) & self.tombstones)
+        if twice:
+            return wire.Conflict("row", TABLE, ids=tuple(twice))
+        freed = {tag for tag, _ in one.keys_removed}
+        taken = sorted({tag for tag, _ in one.keys_added} & (set(self.claims) - freed))
+        if taken:
+            return wire.Conflict("key", TABLE, tags=tuple(taken))
+        kept = set(self.rows) - set(one.rows_removed)
+        if {label for label, _ in one.rows_added} & kept:
+            there = sorted({label for label, _ in one.rows_added} & set(self.rows))
+            return wire.Conflict("row", TABLE, ids=tuple(there))
+        return wire.Committed()
+
+    def take_in(self, sent: wire.Commit, who: int) -> None:
+        one = sent.changes[0]
+        for label in one.rows_removed:
+            del self.rows[label]
+        self.rows.update(one.rows_added)
+        for tag, _ in one.keys_removed:
+            del self.claims[tag]
+        self.claims.update(one.keys_added)
+        self.tombstones |= set(one.tombstones)
+        assert one.delta is not None
+        self.deltas[one.delta.writer, one.delta.n] = one.delta.blob
+        self.numbers[who] += 1
+        self.sent.append(sent)
+
+    @rule(who=WHO, data=st.data())
+    def repeat(self, who: int, data: st.DataObject) -> None:
+        """The last commit of each writer may arrive again at any time, through any connection."""
+        latest = [
+            sent
+            for sent in self.sent
+            for one in sent.changes
+            if one.swap is not None
+            or (one.delta and self.numbers[self.writers.index(one.delta.writer)] == one.delta.n)
+        ]
+        if latest:
+            sent = data.draw(st.sampled_from(latest))
+            assert self.stores[who].commit(sent) == wire.Committed(repeated=True)
+
+    @rule(who=WHO, keep=st.booleans())
+    def merge(self, who: int, keep: bool) -> None:
+        """Fold everything, or all but the second writer's deltas."""
+        folded = [
+            (writer, n) for writer, n in self.deltas if not (keep and writer == self.writers[1])
+        ]
+        segment = self.stores[who].lease(wire.Lease(TABLE, "segment", 1)).first
+        page = wire.page_id(segment, 0)
+        self.stores[who].stage(wire.Stage(TABLE, segment, pages=((page, b"page"),)))
+        retired = tuple(identity >> 32 for identity in self.pages)
+        merged = swap(
+            self.epoch + 1,
+            published=(segment,),
+            folded_deltas=tuple(folded),
+            folded_rows=tuple(self.rows),
+            folded_keys=tuple(self.claims.items()),
+            folded_tombstones=tuple(self.tombstones),
+            retired_segments=retired,
+        )
+        sent = commit(change(self.epoch, swap=merged))
+        assert self.stores[who].commit(sent) == wire.Committed()
+        self.sent.append(sent)
+        self.epoch += 1
+        self.rows, self.claims, self.tombstones = {}, {}, set()
+        for one in folded:
+            del self.deltas[one]
+        self.pages = {page}
+
+    @rule(who=WHO)
+    def stale(self, who: int) -> None:
+        late = commit(change(self.epoch + 1, rows_added=((99, b""),), delta=delta(1)))
+        assert self.stores[who].commit(late) == wire.Stale("epoch", TABLE)
+
+    @rule(who=WHO)
+    def reopen(self, who: int) -> None:
+        self.stores[who].close()
+        self.stores[who] = open_store(self.path)
+
+    @invariant()
+    def both_connections_see_the_model(self) -> None:
+        for store in self.stores:
+            assert rows(store) == self.rows
+            assert claims(store) == self.claims
+            assert set(ids(store, "tombstones")) == self.tombstones
+            assert set(ids(store, "pages")) == self.pages
+            one = table_heads(store)
+            assert one.epoch == self.epoch
+            assert len(one.links) == self.epoch
+            assert {(entry.writer, entry.n): entry.blob for entry in one.deltas} == self.deltas
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

@@ -1,0 +1,221 @@
+"""Snapshots, heads and the cheap answer that nothing changed."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from encdb import wire
+from encdb.errors import InterfaceError, ProgrammingError, TamperError
+from encdb.stores import Store, open_store
+from tests.fixtures.commits import (
+    TABLE,
+    WRITER,
+    catalog_change,
+    change,
+    claims,
+    commit,
+    delta,
+    heads,
+    ids,
+    rows,
+    swap,
+    table_heads,
+    with_table,
+)
+
+
+@pytest.fixture
+def store(store: Store) -> Store:
+    return with_table(store)
+
+
+def test_a_new_store_answers_with_its_genesis(store: Store, genesis: wire.Genesis):
+    answer = heads(store, table=None)
+    assert (answer.database, answer.incarnation, answer.format) == (
+        genesis.database,
+        genesis.incarnation,
+        genesis.format,
+    )
+    assert answer.catalog_version == 1
+    assert answer.catalog_links[0] == genesis.link
+
+
+def test_a_new_table_has_epoch_0_and_no_manifest(store: Store):
+    assert table_heads(store) == wire.TableHeads(
+        table=TABLE, epoch=0, manifest=None, links=(), deltas=(), ends=()
+    )
+
+
+def test_unknown_tables_are_left_out(store: Store):
+    assert heads(store, table=1).tables == ()
+
+
+def test_only_news_is_sent(store: Store):
+    first, second = delta(1), delta(2)
+    store.commit(commit(change(delta=first)))
+    store.commit(commit(change(delta=second)))
+    assert table_heads(store, epoch=0, frontier=((WRITER, 1),)).deltas == (second,)
+    assert table_heads(store, epoch=0, frontier=((WRITER, 2),)).deltas == ()
+    assert table_heads(store, epoch=0, frontier=((WRITER, 2),)).ends == ((WRITER, 2, 2),)
+
+
+def test_links_are_sent_from_the_chain_wanted_on(store: Store):
+    swaps = [swap(epoch) for epoch in (1, 2, 3)]
+    for one in swaps:
+        assert store.commit(commit(change(one.epoch - 1, swap=one))) == wire.Committed()
+    links = tuple(one.link for one in swaps)
+    assert table_heads(store, chain=0).links == links
+    assert table_heads(store, chain=2).links == links[2:]
+    assert table_heads(store, epoch=3, chain=3) == wire.TableHeads(TABLE, 3, None, (), (), ())
+    assert table_heads(store, epoch=1, chain=1).manifest == swaps[-1].manifest
+
+
+def test_blobs_are_those_that_exist_in_order(store: Store):
+    store.commit(commit(change(rows_added=((9, b"nine"), (4, b"four")), delta=delta(1))))
+    with store.snapshot() as snapshot:
+        assert snapshot.read(wire.ReadRows(TABLE, (9, 5, 4))) == wire.Blobs(
+            TABLE, (4, 9), (b"four", b"nine")
+        )
+        assert snapshot.read(wire.ReadRows(TABLE, ())) == wire.Blobs(TABLE, (), ())
+        assert snapshot.read(wire.ReadPages(TABLE, (1,))).ids == ()
+        assert snapshot.read(wire.ReadKeys(TABLE, (b"t",))).claims == ()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 999, 1000, 1001, 2047])
+def test_any_number_of_ids_is_answered(store: Store, count: int):
+    pages = tuple((wire.page_id(1, page), b"%d" % page) for page in range(count))
+    store.stage(wire.Stage(TABLE, 1, pages=pages))
+    with store.snapshot() as snapshot:
+        answer = snapshot.read(wire.ReadPages(TABLE, tuple(identity for identity, _ in pages)))
+    assert tuple(zip(answer.ids, answer.blobs, strict=True)) == pages
+
+
+def test_a_snapshot_does_not_move(store: Store, store_path):
+    other = open_store(str(store_path))
+    store.commit(commit(change(rows_added=((1, b"a"),), delta=delta(1))))
+    with other.snapshot() as snapshot:
+        assert snapshot.read(wire.ReadRows(TABLE, None)).ids == (1,)
+        store.commit(commit(change(rows_added=((2, b"b"),), delta=delta(2))))
+        assert snapshot.read(wire.ReadRows(TABLE, None)).ids == (1,)
+    assert set(rows(other)) == {1, 2}
+    other.close()
+
+
+def test_a_store_writes_while_its_own_snapshot_is_open(store: Store):
+    with store.snapshot() as snapshot:
+        assert snapshot.read(wire.ListIds(TABLE, "pages")).ids == ()
+        first = store.lease(wire.Lease(TABLE, "segment", 1)).first
+        page = wire.page_id(first, 0)
+        assert store.stage(wire.Stage(TABLE, first, pages=((page, b"page"),))) == wire.Staged()
+        assert store.commit(commit(change(swap=swap(1, published=(first,))))) == wire.Committed()
+        assert snapshot.read(wire.ListIds(TABLE, "pages")).ids == ()
+    assert ids(store, "pages") == (page,)
+
+
+def test_snapshots_do_not_nest_and_end(store: Store):
+    with store.snapshot() as snapshot, pytest.raises(ProgrammingError) as caught, store.snapshot():
+        pass
+    assert caught.value.code == "E_SNAPSHOT_OPEN"
+    with pytest.raises(InterfaceError) as ended, store.snapshot():
+        snapshot.read(wire.ReadRows(TABLE, None))
+    assert ended.value.code == "E_CLOSED"
+
+
+def test_a_closed_store_answers_nothing(store: Store):
+    store.close()
+    store.close()
+    with pytest.raises(InterfaceError), store.snapshot():
+        pass
+    with pytest.raises(InterfaceError):
+        store.commit(commit(change(delta=delta(1))))
+
+
+class TestUnchanged:
+    """``if_changed`` may only ever save work."""
+
+    def ask(self, store: Store, n: int = 0, **more) -> bool:
+        frontier = ((WRITER, n),) if n else ()
+        asked = {"epoch": 0, "version": 1, "frontier": frontier, **more}
+        return heads(store, if_changed=True, **asked).unchanged
+
+    def test_the_first_answer_is_full(self, store: Store):
+        assert not self.ask(store)
+        assert self.ask(store)
+
+    def test_a_commit_of_ones_own_is_news(self, store: Store):
+        self.ask(store)
+        store.commit(commit(change(delta=delta(1))))
+        assert not self.ask(store)
+        assert self.ask(store, 1)
+
+    def test_a_commit_of_another_is_news(self, store: Store, store_path):
+        other = open_store(str(store_path))
+        self.ask(store)
+        other.commit(commit(change(delta=delta(1))))
+        assert not self.ask(store)
+        assert self.ask(store, 1)
+        other.close()
+
+    def test_a_client_that_did_not_take_in_the_last_answer_gets_it_again(self, store: Store):
+        store.commit(commit(change(delta=delta(1))))
+        assert not self.ask(store)
+        assert not self.ask(store)
+        assert self.ask(store, 1)
+
+    def test_another_catalog_version_is_news(self, store: Store):
+        self.ask(store)
+        assert not self.ask(store, version=0)
+
+    def test_a_table_not_asked_about_before_is_news(self, store: Store):
+        store.commit(commit(version=1, catalog=catalog_change(2, created=(1,))))
+        self.ask(store, version=2)
+        assert not self.ask(store, version=2, table=1)
+        assert self.ask(store, version=2, table=1)
+        assert self.ask(store, version=2)
+
+    def test_without_the_wish_the_answer_is_full(self, store: Store):
+        self.ask(store)
+        assert not heads(store, epoch=0, version=1).unchanged
+
+
+def read_everything(store: Store) -> None:
+    rows(store)
+    heads(store)
+    claims(store)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE rows_00c0ffee SET blob = 'text'",
+        "UPDATE rows_00c0ffee SET blob = 17",
+        "DROP TABLE rows_00c0ffee",
+        "ALTER TABLE rows_00c0ffee RENAME COLUMN blob TO glob",
+        "UPDATE heads SET database = 'text'",
+        "UPDATE heads SET catalog_version = 'one'",
+        "DELETE FROM heads",
+        "DELETE FROM catalog",
+        "UPDATE catalog SET link = 5",
+        "UPDATE tables SET epoch = 'one'",
+        "UPDATE tables SET epoch = 1",
+        "UPDATE deltas_00c0ffee SET writer = 'text'",
+        "UPDATE deltas_00c0ffee SET writer = x'00'",
+        "UPDATE deltas_00c0ffee SET n = -1",
+        "UPDATE deltas_00c0ffee SET blob = 3.5",
+        "UPDATE keys_00c0ffee SET tag = 'text'",
+        "UPDATE keys_00c0ffee SET label = 'text'",
+        "DROP TABLE heads",
+        "DROP TABLE tables",
+    ],
+)
+def test_values_of_another_type_are_an_integrity_failure(store: Store, store_path, damage: str):
+    store.commit(commit(change(rows_added=((1, b"r"),), keys_added=((b"t", 1),), delta=delta(1))))
+    foreign = sqlite3.connect(store_path)
+    with foreign:
+        foreign.execute(damage)
+    foreign.close()
+    with pytest.raises(TamperError) as caught:
+        read_everything(store)
+    assert caught.value.exit_status == 4
