@@ -22,96 +22,34 @@ malformed answer :class:`encdb.errors.TamperError`, where it is built.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import index, itemgetter
+from operator import index
 from typing import Final, Literal, TypeAlias
 
-from .errors import InternalError, TamperError, err
+from .errors import TamperError, err
+from .ids import (
+    Claims,
+    Pairs,
+    distinct_ids,
+    malformed,
+    sorted_claims,
+    sorted_frontier,
+    sorted_ids,
+    sorted_pairs,
+)
+from .ids import pack_id as pack_id
+from .ids import page_id as page_id
 
 FORMAT_VERSION: Final = 1
 """Storage format of this version. A store of another format is refused."""
 
-PAGE_SHIFT: Final = 32
-PACK_SHIFT: Final = 11
 NO_CATALOG: Final = -1
 """``ReadHeads.catalog_version`` of a client that knows no catalog."""
 NO_EPOCH: Final = -1
 """``TableCursor.epoch`` of a client that holds no manifest."""
 
-Pairs: TypeAlias = "tuple[tuple[int, bytes], ...]"
-Claims: TypeAlias = "tuple[tuple[bytes, int], ...]"
 Relation: TypeAlias = Literal["rows", "packs", "pages", "tombstones"]
 LeaseKind: TypeAlias = Literal["ordinal", "segment"]
-
-_ID_LIMIT: Final = 1 << 63
-_by_id = itemgetter(0)
-
-
-def page_id(segment: int, page: int) -> int:
-    """Id of one page of a segment."""
-    return segment << PAGE_SHIFT | page
-
-
-def pack_id(pack: int, column: int) -> int:
-    """Id of one column of a pack; column 0 is the pack's directory."""
-    return pack << PACK_SHIFT | column
-
-
-def _malformed(what: str) -> InternalError:
-    return err(InternalError, "E_INTERNAL", f"a message to the store is malformed: {what}")
-
-
-def _check_range(first: int, last: int) -> None:
-    if first < 0 or last >= _ID_LIMIT:
-        raise _malformed("an id is outside 0 ... 2**63 - 1")
-
-
-def _sorted_ids(ids: Iterable[int]) -> tuple[int, ...]:
-    """Ids ascending and once each; NumPy integers become plain ones."""
-    ordered = tuple(sorted(set(map(index, ids))))
-    if ordered:
-        _check_range(ordered[0], ordered[-1])
-    return ordered
-
-
-def _distinct_ids(ids: Iterable[int]) -> tuple[int, ...]:
-    """Like :func:`_sorted_ids` for lists whose length counts: an id named twice is a defect."""
-    given = tuple(ids)
-    ordered = _sorted_ids(given)
-    if len(ordered) != len(given):
-        raise _malformed("an id is named twice")
-    return ordered
-
-
-def _sorted_pairs(pairs: Iterable[tuple[int, bytes]]) -> Pairs:
-    ordered = tuple(sorted(((index(number), blob) for number, blob in pairs), key=_by_id))
-    for before, after in pairwise(ordered):
-        if before[0] == after[0]:
-            raise _malformed("an id is named twice")
-    if ordered:
-        _check_range(ordered[0][0], ordered[-1][0])
-    if not all(type(blob) is bytes for _, blob in ordered):
-        raise _malformed("a blob is not bytes")
-    return ordered
-
-
-def _sorted_claims(claims: Iterable[tuple[bytes, int]]) -> Claims:
-    ordered = tuple(sorted(((bytes(tag), index(label)) for tag, label in claims)))
-    for before, after in pairwise(ordered):
-        if before[0] == after[0]:
-            raise _malformed("a tag is named twice")
-    for _, label in ordered:
-        _check_range(label, label)
-    return ordered
-
-
-def _sorted_frontier(ends: Iterable[tuple[bytes, int]]) -> tuple[tuple[bytes, int], ...]:
-    ordered = tuple(sorted((bytes(writer), index(n)) for writer, n in ends))
-    if any(len(writer) != 16 or n < 1 for writer, n in ordered):
-        raise _malformed("a writer is not 16 bytes, or its deltas are not numbered from 1")
-    return ordered
 
 
 # --- Reading: one store snapshot answers all requests of a statement. ------------------------------
@@ -134,7 +72,7 @@ class TableCursor:
     frontier: tuple[tuple[bytes, int], ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "frontier", _sorted_frontier(self.frontier))
+        object.__setattr__(self, "frontier", sorted_frontier(self.frontier))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +94,7 @@ class ReadHeads:
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.cursors, key=lambda cursor: cursor.table))
         if len({cursor.table for cursor in ordered}) != len(ordered):
-            raise _malformed("a table is named twice")
+            raise malformed("a table is named twice")
         object.__setattr__(self, "cursors", ordered)
 
 
@@ -168,7 +106,7 @@ class ReadPages:
     ids: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", _sorted_ids(self.ids))
+        object.__setattr__(self, "ids", sorted_ids(self.ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +118,7 @@ class ReadRows:
 
     def __post_init__(self) -> None:
         if self.labels is not None:
-            object.__setattr__(self, "labels", _sorted_ids(self.labels))
+            object.__setattr__(self, "labels", sorted_ids(self.labels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +129,7 @@ class ReadPacks:
     ids: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", _sorted_ids(self.ids))
+        object.__setattr__(self, "ids", sorted_ids(self.ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +161,9 @@ class DeltaBlob:
     blob: bytes
 
     def __post_init__(self) -> None:
-        _sorted_frontier([(self.writer, self.n)])
+        sorted_frontier([(self.writer, self.n)])
         if type(self.blob) is not bytes:
-            raise _malformed("a delta is not bytes")
+            raise malformed("a delta is not bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,18 +277,13 @@ class Swap:
     retired_packs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (
-            "published",
-            "folded_rows",
-            "folded_tombstones",
-            "retired_segments",
-            "retired_packs",
-        ):
-            object.__setattr__(self, name, _distinct_ids(getattr(self, name)))
-        object.__setattr__(self, "folded_deltas", _sorted_frontier(self.folded_deltas))
-        object.__setattr__(self, "folded_keys", _sorted_claims(self.folded_keys))
+        rows, retired = ("folded_rows", "folded_tombstones"), ("retired_segments", "retired_packs")
+        for name in ("published", *rows, *retired):
+            object.__setattr__(self, name, distinct_ids(getattr(self, name)))
+        object.__setattr__(self, "folded_deltas", sorted_frontier(self.folded_deltas))
+        object.__setattr__(self, "folded_keys", sorted_claims(self.folded_keys))
         if self.frontier is not None:
-            object.__setattr__(self, "frontier", _sorted_frontier(self.frontier))
+            object.__setattr__(self, "frontier", sorted_frontier(self.frontier))
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,13 +313,13 @@ class TableChange:
     swap: Swap | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows_added", _sorted_pairs(self.rows_added))
-        object.__setattr__(self, "rows_removed", _distinct_ids(self.rows_removed))
-        object.__setattr__(self, "tombstones", _distinct_ids(self.tombstones))
-        object.__setattr__(self, "keys_added", _sorted_claims(self.keys_added))
-        object.__setattr__(self, "keys_removed", _sorted_claims(self.keys_removed))
+        object.__setattr__(self, "rows_added", sorted_pairs(self.rows_added))
+        object.__setattr__(self, "rows_removed", distinct_ids(self.rows_removed))
+        object.__setattr__(self, "tombstones", distinct_ids(self.tombstones))
+        object.__setattr__(self, "keys_added", sorted_claims(self.keys_added))
+        object.__setattr__(self, "keys_removed", sorted_claims(self.keys_removed))
         if self.swap is not None and self.swap.epoch != self.epoch + 1:
-            raise _malformed("a merge skips an epoch")
+            raise malformed("a merge skips an epoch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,8 +341,8 @@ class CatalogChange:
     dropped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "created", _distinct_ids(self.created))
-        object.__setattr__(self, "dropped", _distinct_ids(self.dropped))
+        object.__setattr__(self, "created", distinct_ids(self.created))
+        object.__setattr__(self, "dropped", distinct_ids(self.dropped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,9 +367,9 @@ class Commit:
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.changes, key=lambda change: change.table))
         if len({change.table for change in ordered}) != len(ordered):
-            raise _malformed("a table is named twice")
+            raise malformed("a table is named twice")
         if self.catalog is not None and self.catalog.version != self.catalog_version + 1:
-            raise _malformed("a catalog skips a version")
+            raise malformed("a catalog skips a version")
         object.__setattr__(self, "changes", ordered)
 
 
@@ -487,7 +420,7 @@ class Lease:
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", index(self.count))
         if self.count < 1:
-            raise _malformed("a lease of nothing")
+            raise malformed("a lease of nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,8 +450,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stage", index(self.stage))
-        object.__setattr__(self, "pages", _sorted_pairs(self.pages))
-        object.__setattr__(self, "packs", _sorted_pairs(self.packs))
+        object.__setattr__(self, "pages", sorted_pairs(self.pages))
+        object.__setattr__(self, "packs", sorted_pairs(self.packs))
 
 
 @dataclass(frozen=True, slots=True)

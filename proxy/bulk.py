@@ -73,14 +73,18 @@ class BulkLoad:
 
     def contribute(self, change: ManifestChange) -> None:
         """Add everything loaded to the next manifest; segments are built on the first call."""
-        if self._segments is None:
-            self._segments = self._build()
         change.stagings.append(self._staging)
-        change.segments.extend(self._segments)
+        change.segments.extend(self.segments())
         change.liveness.update(self._entries)
         change.rows += self.rows
         for index_id, (documents, tokens) in self._statistics.items():
             add_totals(change.statistics, index_id, documents, tokens)
+
+    def segments(self) -> list[SegmentInfo]:
+        """The segments of everything indexed; nothing can be added afterwards."""
+        if self._segments is None:
+            self._segments = self._build()
+        return self._segments
 
     def _build(self) -> list[SegmentInfo]:
         segments: list[SegmentInfo] = []

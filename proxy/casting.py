@@ -1,4 +1,4 @@
-"""Whole Arrow arrays as values of a column, and as Python values.
+"""Whole columns as values of a column's type, from Python values, query results or text.
 
 The casts are those of :mod:`.coercion`, done by Arrow where it is known to agree exactly, and value by
 value where it may not: Arrow reads ``0x1F`` as a number, turns 1e400 into infinity and cuts ``1.5`` to
@@ -9,40 +9,22 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Sequence
+from decimal import Decimal
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from encdb.errors import DataError, err
 from indexes.types import ColumnType, Kind
 
-from .coercion import INTEGER_BITS, OUT_OF_RANGE, TOO_LONG, Misfit, coerce
-from .intervals import interval_value
-
-_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - TIMESTAMP has no zone.
-_LIMITS: Final = (
-    (dt.date.min - _EPOCH.date()).days,
-    (dt.date.max - _EPOCH.date()).days,
-)
-_DAY: Final = 86_400_000_000
+from .coercion import INTEGER_BITS, coerce
+from .misfit import Misfit, MisfitAt
+from .pythonic import python_values, within_years
 
 ARROW_ERRORS: Final = (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError, ValueError)
 """What Arrow raises for Python values that it cannot convert."""
-
-
-class MisfitAt(Misfit):
-    """A value of an array does not fit.
-
-    Attributes:
-        index: its place in the array.
-    """
-
-    def __init__(self, misfit: Misfit, index: int) -> None:
-        super().__init__(misfit.code, misfit.reason)
-        self.index = index
 
 
 def coerce_list(values: Sequence[object], kind: ColumnType) -> Any:
@@ -68,6 +50,7 @@ _EXACT: Final[dict[Kind, frozenset[type]]] = {
     Kind.SMALLINT: frozenset((int, _NONE)),
     Kind.INTEGER: frozenset((int, _NONE)),
     Kind.BIGINT: frozenset((int, _NONE)),
+    Kind.DECIMAL: frozenset((Decimal, _NONE)),
     Kind.DOUBLE: frozenset((float, _NONE)),
     Kind.TEXT: frozenset((str, _NONE)),
     Kind.BLOB: frozenset((bytes, _NONE)),
@@ -75,6 +58,7 @@ _EXACT: Final[dict[Kind, frozenset[type]]] = {
     Kind.TIMESTAMP: frozenset((dt.datetime, _NONE)),
     Kind.TIMESTAMPTZ: frozenset((dt.datetime, _NONE)),
 }
+_UUIDS: Final[frozenset[type]] = frozenset((uuid.UUID, _NONE))
 _NOTHING: Final[frozenset[type]] = frozenset()
 
 
@@ -95,13 +79,20 @@ def exact(value: Any, kind: ColumnType) -> bool:
     return True
 
 
+def _uuid_array(values: Sequence[Any]) -> Any:
+    return pa.array([None if value is None else value.bytes for value in values], pa.binary(16))
+
+
 def python_array(values: Sequence[Any], kind: ColumnType) -> Any:
     """Python values as an Arrow array: at once if all are of exact types, else value by value.
 
     Raises:
         MisfitAt: the first value that does not fit.
     """
-    if set(map(type, values)) <= exact_types(kind) and _all_exact(values, kind):
+    types = set(map(type, values))
+    if kind.kind is Kind.UUID and types <= _UUIDS:
+        return _uuid_array(values)
+    if types <= exact_types(kind) and _all_exact(values, kind):
         try:
             array = pa.array(values, kind.arrow)
         except ARROW_ERRORS:
@@ -124,7 +115,9 @@ def has_nul(array: Any) -> bool:
     buffers = array.buffers()
     if len(array) == 0 or buffers[2] is None:
         return False
-    offsets = np.frombuffer(buffers[1], dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)
+    offsets = np.frombuffer(
+        buffers[1], dtype=np.int32, count=len(array) + 1, offset=4 * array.offset
+    )
     start, stop = int(offsets[0]), int(offsets[-1])
     data = np.frombuffer(buffers[2], dtype=np.uint8, count=stop - start, offset=start)
     return len(data) > 0 and int(data.min()) == 0
@@ -149,7 +142,7 @@ def cast_array(array: Any, kind: ColumnType) -> Any:
     ):
         array = array.storage
     if pa.types.is_null(array.type):
-        return pa.nulls(len(array), kind.arrow)
+        return pa.array([None] * len(array), kind.arrow)
     if known:
         return array
     fast = _fast_cast(array, kind)
@@ -172,7 +165,7 @@ def _fast_cast(array: Any, kind: ColumnType) -> Any:
     if (
         kind.kind in (Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
         and (pa.types.is_timestamp(before) or pa.types.is_date(before))
-        and _within_years(array)
+        and within_years(array)
     ):
         return array.cast(kind.arrow, safe=False)
     return None
@@ -218,24 +211,9 @@ def _checked_text(array: Any, kind: ColumnType) -> Any:
     return array
 
 
-def _within_years(array: Any) -> bool:
-    """Whether all dates or moments are in the years 1 to 9999."""
-    if pa.types.is_date32(array.type):
-        numbers, unit = array.cast(pa.int32()), 1
-    elif pa.types.is_timestamp(array.type) and array.type.unit == "us":
-        numbers, unit = array.cast(pa.int64()), _DAY
-    else:
-        return False
-    bounds = pc.min_max(numbers).as_py()
-    if bounds["min"] is None:
-        return True
-    return bool(bounds["min"] >= _LIMITS[0] * unit and bounds["max"] < (_LIMITS[1] + 1) * unit)
-
-
 # --- text, as files hold it -------------------------------------------------------------------------
 
 _ROUND_TRIP: Final = frozenset((*INTEGER_BITS, Kind.DATE))
-_REAL_LIMIT: Final = 3.0e38
 
 
 def parse_array(array: Any, kind: ColumnType) -> Any:
@@ -255,15 +233,18 @@ def _fast_parse(array: Any, kind: ColumnType) -> Any:
             return _checked_text(array, kind)
         if kind.kind in _ROUND_TRIP:
             parsed = array.cast(kind.arrow)
-            if kind.kind is Kind.DATE and not _within_years(parsed):
+            if kind.kind is Kind.DATE and not within_years(parsed):
                 return None
             # Texts that are not written in the one canonical way are looked at one by one.
-            return parsed if pc.all(pc.equal(parsed.cast(pa.string()), array)).as_py() is not False else None
+            return (
+                parsed
+                if pc.all(pc.equal(parsed.cast(pa.string()), array)).as_py() is not False
+                else None
+            )
         if kind.kind is Kind.DOUBLE:
             return _parse_double(array)
         if kind.kind is Kind.DECIMAL:
-            parsed = array.cast(kind.arrow)
-            return parsed
+            return array.cast(kind.arrow)
         if kind.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
             return _parse_moment(array, kind)
     except pa.ArrowInvalid:
@@ -274,7 +255,7 @@ def _fast_parse(array: Any, kind: ColumnType) -> Any:
 def _parse_double(array: Any) -> Any:
     parsed = array.cast(pa.float64())
     # Zeros may have been too small and infinities too large; both are looked at one by one.
-    doubtful = pc.or_(pc.is_inf(parsed), pc.equal(parsed, 0.0))
+    doubtful = pc.or_(pc.is_inf(parsed), pc.equal(parsed, pa.scalar(0.0)))
     if pc.any(doubtful).as_py():
         texts = pc.unique(array.filter(doubtful))
         if pc.any(pc.invert(pc.match_substring_regex(texts, r"^-?0(\.0+)?$"))).as_py():
@@ -292,137 +273,4 @@ def _parse_moment(array: Any, kind: ColumnType) -> Any:
     if pc.all(pc.match_substring_regex(array, shape)).as_py() is False:
         return None
     parsed = array.cast(kind.arrow)
-    return parsed if _within_years(parsed) else None
-
-
-# --- Python values ----------------------------------------------------------------------------------
-
-
-def python_values(array: Any) -> list[Any]:
-    """The values of an Arrow array as Python values; see :func:`.values.to_python`.
-
-    Raises:
-        DataError: E_OUT_OF_RANGE for a date or moment that Python has no value for.
-    """
-    convert = _CONVERTERS.get(array.type.id)
-    return array.to_pylist() if convert is None else convert(array)  # type: ignore[no-any-return]
-
-
-def _objects(array: Any) -> list[Any]:
-    return array.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
-
-
-def _dates(array: Any) -> list[Any]:
-    if not _within_years(array):
-        raise err(
-            DataError,
-            "E_OUT_OF_RANGE",
-            "a date is beyond the years 1 to 9999",
-            "Cast the column to TEXT",
-        )
-    return _with_nulls(array, array.cast(pa.int32()), "datetime64[D]")
-
-
-def _moments(array: Any) -> list[Any]:
-    if array.type.unit != "us":
-        array = array.cast(pa.timestamp("us", array.type.tz), safe=False)
-    if not _within_years(array):
-        raise err(
-            DataError,
-            "E_OUT_OF_RANGE",
-            "a moment is beyond the years 1 to 9999",
-            "Cast the column to TEXT",
-        )
-    values = _with_nulls(array, array.cast(pa.int64()), "datetime64[us]")
-    if array.type.tz is None:
-        return values
-    return [None if value is None else value.replace(tzinfo=dt.UTC) for value in values]
-
-
-def _with_nulls(array: Any, numbers: Any, unit: str) -> list[Any]:
-    """Numbers of time units as Python values; NumPy's "not a time" becomes None."""
-    plain = pc.fill_null(numbers, 0).to_numpy(zero_copy_only=False)
-    values: list[Any] = plain.astype(np.int64).view("datetime64[us]").tolist() if (
-        unit == "datetime64[us]"
-    ) else plain.astype(unit).tolist()
-    if array.null_count:
-        valid = array.is_valid().to_pylist()
-        return [value if there else None for value, there in zip(values, valid, strict=True)]
-    return values
-
-
-def _extended(array: Any) -> list[Any]:
-    """UUIDs as Python UUIDs, other extension types as their storage."""
-    if isinstance(array.type, pa.UuidType):
-        return _uuids(array.storage)
-    return python_values(array.storage) if isinstance(array.type, pa.JsonType) else array.to_pylist()
-
-
-def _uuids(array: Any) -> list[Any]:
-    return [None if raw is None else uuid.UUID(bytes=raw) for raw in _objects(array)]
-
-
-def _fixed(array: Any) -> list[Any]:
-    """16 bytes are a UUID: no other column type is stored so."""
-    return _uuids(array) if array.type.byte_width == 16 else _objects(array)
-
-
-def _intervals(array: Any) -> list[Any]:
-    return [
-        None if one is None else interval_value(one.months, one.days, one.nanoseconds // 1000)
-        for one in array.to_pylist()
-    ]
-
-
-def _nested(array: Any) -> list[Any]:
-    """Lists, through their values, so that these are converted as columns are."""
-    values = python_values(array.flatten())
-    lengths = pc.list_value_length(array).to_pylist()
-    lists: list[Any] = []
-    place = 0
-    for length in lengths:
-        if length is None:
-            lists.append(None)
-        else:
-            lists.append(values[place : place + length])
-            place += length
-    return lists
-
-
-def _structs(array: Any) -> list[Any]:
-    names = [field.name for field in array.type]
-    columns = [python_values(child) for child in array.flatten()]
-    rows = zip(*columns, strict=True) if columns else iter([()] * len(array))
-    valid = array.is_valid().to_pylist()
-    return [
-        dict(zip(names, row, strict=True)) if there else None
-        for row, there in zip(rows, valid, strict=True)
-    ]
-
-
-_CONVERTERS: Final[dict[int, Callable[[Any], list[Any]]]] = {
-    pa.lib.Type_DECIMAL128: _objects,
-    pa.lib.Type_TIME64: _objects,
-    pa.lib.Type_DATE32: _dates,
-    pa.lib.Type_TIMESTAMP: _moments,
-    pa.lib.Type_FIXED_SIZE_BINARY: _fixed,
-    pa.lib.Type_INTERVAL_MONTH_DAY_NANO: _intervals,
-    pa.lib.Type_EXTENSION: _extended,
-    pa.lib.Type_LIST: _nested,
-    pa.lib.Type_STRUCT: _structs,
-}
-
-__all__ = [
-    "ARROW_ERRORS",
-    "OUT_OF_RANGE",
-    "TOO_LONG",
-    "MisfitAt",
-    "cast_array",
-    "coerce_list",
-    "exact",
-    "exact_types",
-    "has_nul",
-    "parse_array",
-    "python_array",
-    "python_values",
-]
+    return parsed if within_years(parsed) else None

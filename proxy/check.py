@@ -24,6 +24,7 @@ from indexes.records.pack import DIRECTORY_COLUMN, pack_address
 
 from .arrow import Ordinals, one_array
 from .catalog import Index, Table
+from .compaction import has_dropped_index
 from .execute.define import read_rows
 from .execute.view import TableView, as_array
 from .overlay import NewRows
@@ -205,7 +206,7 @@ class TableChecker:
         lists.append(postings.encode_batches(self.state.recent_index.batches()))
         stored = postings.merge(lists, self._view.live_mask)
         expected = postings.encode_batches([batch for part in derived for batch in part.hashed])
-        if not self._garbage():
+        if not has_dropped_index(self.table):
             same = (
                 np.array_equal(stored.words, expected.words)
                 and np.array_equal(stored.offsets, expected.offsets)
@@ -220,11 +221,6 @@ class TableChecker:
             return "exact-match entries are missing"
         kept = stored.take(places) if len(expected) else EncodedLists.empty()
         return None if same_postings(kept, expected) else "exact-match entries differ from the rows"
-
-    def _garbage(self) -> bool:
-        """Whether a dropped index may have left entries that no merge has reached."""
-        used = {index.id for index in self.table.indexes}
-        return self.table.next_index_id - 1 > len(used)
 
     def _sorted(self, derived: list[NewRows]) -> str | None:
         for index in self.table.indexes:

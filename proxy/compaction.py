@@ -175,6 +175,11 @@ def index_by_id(table: Table, index_id: int) -> Index | None:
     return next((index for index in table.indexes if index.id == index_id), None)
 
 
+def has_dropped_index(table: Table) -> bool:
+    """Whether entries of an index that was dropped may still lie in the segments."""
+    return table.next_index_id - 1 > len(table.indexes)
+
+
 def key_width(table: Table, index: Index) -> int:
     """Bytes of an encoded key of a range index: 8 or 16."""
     width = table.column_by_id(index.columns[0]).type.width

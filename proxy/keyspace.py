@@ -8,9 +8,11 @@ repeats that address, so that a ciphertext opens only in the place it was writte
 from __future__ import annotations
 
 import hashlib
+import struct
 from functools import cached_property, lru_cache
 
 from encdb.wire import FORMAT_VERSION
+from indexes.errors import IntegrityFailure
 from indexes.keys import Key, pack_context
 from indexes.labels import LabelMap
 from indexes.prf import TermPrf
@@ -19,11 +21,35 @@ from indexes.seal import RecordSealer
 FORMAT = f"encdb/{FORMAT_VERSION}"
 KEY_VERSION = 1
 ZERO_HASH = bytes(32)
+ROW, DELTA, MANIFEST, CATALOG = 1, 2, 3, 4
+"""Kinds of records, in their headers."""
 
 
 def sha256(*parts: bytes) -> bytes:
     """SHA-256 of fixed-length parts laid end to end, 32 bytes."""
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+class RecordCipher:
+    """Seals records of one kind: ``format u8 | kind u8 | key version u16 | nonce | ciphertext | tag``.
+
+    The four bytes in front say which format and key a reader needs, and are authenticated with the
+    rest of the address.
+    """
+
+    def __init__(self, key: Key, kind: int) -> None:
+        self._sealer = RecordSealer(key)
+        self._header = struct.pack("<BBH", FORMAT_VERSION, kind, KEY_VERSION)
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """One sealed record, 32 bytes longer than the plaintext."""
+        return self._header + self._sealer.seal(plaintext, self._header + aad)
+
+    def open(self, blob: bytes, aad: bytes) -> bytes:
+        """The plaintext; IntegrityFailure when the record is not the one of that address."""
+        if blob[: len(self._header)] != self._header:
+            raise IntegrityFailure
+        return self._sealer.open(blob[len(self._header) :], self._header + aad)
 
 
 class DatabaseKeys:
@@ -63,7 +89,7 @@ class CatalogSealer:
     """Seals catalog versions. The incarnation lies inside, so its keys do not depend on it."""
 
     def __init__(self, root: Key, database: bytes) -> None:
-        self._sealer = RecordSealer(root.derive(FORMAT, database, "catalog", KEY_VERSION))
+        self._sealer = RecordCipher(root.derive(FORMAT, database, "catalog", KEY_VERSION), CATALOG)
         self._database = database
 
     def seal(self, version: int, body: bytes) -> bytes:
@@ -101,19 +127,19 @@ class TableKeys:
         return LabelMap(self._derive("labels"))
 
     @cached_property
-    def rows(self) -> RecordSealer:
+    def rows(self) -> RecordCipher:
         """Row records."""
-        return RecordSealer(self._derive("rows"))
+        return RecordCipher(self._derive("rows"), ROW)
 
     @cached_property
-    def deltas(self) -> RecordSealer:
+    def deltas(self) -> RecordCipher:
         """Deltas."""
-        return RecordSealer(self._derive("deltas"))
+        return RecordCipher(self._derive("deltas"), DELTA)
 
     @cached_property
-    def manifests(self) -> RecordSealer:
+    def manifests(self) -> RecordCipher:
         """Manifests."""
-        return RecordSealer(self._derive("manifest"))
+        return RecordCipher(self._derive("manifest"), MANIFEST)
 
     @cached_property
     def packs(self) -> Key:

@@ -5,22 +5,24 @@ A merge that loses a race, or is killed, leaves the store as it was; what it sta
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from encdb import wire
 from encdb.stores.base import Store
-from indexes.multimap.segment import SegmentInfo
+from indexes.multimap.segment import HASHED, SegmentInfo
 
 from . import compaction
+from .bulk import BulkLoad
+from .execute.define import SCAN_ROWS, read_rows
 from .execute.view import TableView
 from .snapshot import DatabaseState, TableState
 from .staging import ManifestChange, Staging, build_swap
 from .transaction import Writer
 
 ATTEMPTS = 4
-LIVENESS_LIMIT = 4
 
 
 class Maintenance:
@@ -113,10 +115,38 @@ class Maintenance:
         return bool(groups)
 
     def _build_rewrite(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:
-        """Join every family of segments into one, without the postings of rows that are gone."""
+        """Join every family of segments into one, without the postings of rows that are gone.
+
+        Entries of a dropped exact-match index cannot be told from others, so once an index was
+        dropped the hashed segment is built anew from the rows.
+        """
         families: dict[tuple[int, int], list[SegmentInfo]] = {}
         for info in state.manifest.segments:
             families.setdefault((info.kind, info.index), []).append(info)
-        for group in families.values():
-            compaction.join_segments(state, group, staging, change)
+        for (kind, _), group in families.items():
+            if kind == HASHED and compaction.has_dropped_index(state.table):
+                change.retired_segments.update(info.segment for info in group)
+                self._rebuild_hashed(state, staging, change)
+            else:
+                compaction.join_segments(state, group, staging, change)
         return bool(families)
+
+    def _rebuild_hashed(
+        self, state: TableState, staging: Staging, change: ManifestChange
+    ) -> None:
+        table = state.table
+        hashed = tuple(index for index in table.indexes if index.method != "range")
+        used = {number for index in hashed for number in index.columns}
+        narrow = dataclasses.replace(
+            table,
+            columns=tuple(column for column in table.columns if column.id in used),
+            indexes=hashed,
+        )
+        if not hashed:
+            return
+        view, load = TableView(state), BulkLoad(table, state.keys, staging)
+        live = state.settled.live_ordinals()
+        for start in range(0, len(live), SCAN_ROWS):
+            load.index(read_rows(view, narrow, live[start : start + SCAN_ROWS]))
+        change.segments.extend(load.segments())
+        change.stagings.append(staging)

@@ -15,9 +15,9 @@ import cbor2
 
 from indexes.errors import IntegrityFailure
 from indexes.multimap.segment import SegmentInfo
-from indexes.seal import RecordSealer, pad, unpad
+from indexes.seal import pad, unpad
 
-from .keyspace import TableKeys, sha256
+from .keyspace import RecordCipher, TableKeys, sha256
 
 DAY_SECONDS = 86_400
 
@@ -78,7 +78,7 @@ class Manifest:
     statistics: dict[int, IndexStatistics] = field(default_factory=dict)
 
 
-def seal_manifest(sealer: RecordSealer, keys: TableKeys, manifest: Manifest) -> bytes:
+def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> bytes:
     """The sealed, padded manifest."""
     body = {
         "previous": manifest.previous,
@@ -97,7 +97,7 @@ def seal_manifest(sealer: RecordSealer, keys: TableKeys, manifest: Manifest) -> 
     return sealer.seal(pad(cbor2.dumps(body)), keys.manifest_aad(manifest.epoch))
 
 
-def open_manifest(sealer: RecordSealer, keys: TableKeys, epoch: int, blob: bytes) -> Manifest:
+def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes) -> Manifest:
     """The manifest of ``epoch``; IntegrityFailure when the blob is not that epoch's."""
     body = cbor2.loads(unpad(sealer.open(blob, keys.manifest_aad(epoch))))
     try:

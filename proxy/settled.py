@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from indexes.errors import IntegrityFailure
 from indexes.labels import BLOCK

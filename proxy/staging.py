@@ -73,7 +73,7 @@ class Staging:
         """
         number, salt = self._leases.number(), os.urandom(SALT_BYTES)
         sealer = PackSealer(self._keys.packs, salt, self._keys.aad("pack"))
-        directory = sealer.seal(number, DIRECTORY_COLUMN, encode_directory(low))
+        directory = sealer.seal(number, DIRECTORY_COLUMN, encode_directory(low, [one.id for one in self._table.columns]))
         self._put(self._packs, pack_address(number, DIRECTORY_COLUMN), directory)
         for column, values in zip(self._table.columns, columns, strict=True):
             blob = sealer.seal(number, column.id, encode_column(values, column.type))

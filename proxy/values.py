@@ -18,27 +18,20 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from encdb.errors import DataError, EncdbError, ProgrammingError, err
+from encdb.errors import ProgrammingError, err
 from indexes.types import ColumnType
 
-from .casting import (
-    ARROW_ERRORS,
-    MisfitAt,
-    cast_array,
-    exact,
-    exact_types,
-    python_array,
-    python_values,
-)
-from .coercion import MISMATCH, Misfit, coerce, float_text
+from .casting import ARROW_ERRORS, cast_array, exact, exact_types, python_array
+from .coercion import coerce, float_text
 from .execute.exchange import INTEGER_MARK
 from .intervals import Interval, interval_parts, interval_text
+from .misfit import Misfit, MisfitAt, misfit_error
+from .pythonic import python_values
 
 __all__ = [
     "Interval",
     "cast_batch",
     "json_value",
-    "misfit_error",
     "result_columns",
     "to_array",
     "to_arrow",
@@ -46,6 +39,7 @@ __all__ = [
 ]
 
 Columns = Sequence[tuple[str, ColumnType]]
+KEPT_LAYOUTS: Final = 512
 
 
 def to_arrow(rows: Sequence[Sequence[object]], columns: Columns) -> pa.RecordBatch:
@@ -60,7 +54,7 @@ def to_arrow(rows: Sequence[Sequence[object]], columns: Columns) -> pa.RecordBat
         ProgrammingError: E_TYPE_MISMATCH for a Python type without meaning in the column;
             E_PARAMETERS for a row of another width.
     """
-    layout = _layout(tuple(columns))
+    layout = _layout_of(columns)
     for number, row in enumerate(rows):
         if len(row) != len(layout.columns):
             raise err(
@@ -85,13 +79,13 @@ def to_arrow(rows: Sequence[Sequence[object]], columns: Columns) -> pa.RecordBat
 class _Layout:
     """What is kept of a column list: Arrow's view of it, and which values need no coercion."""
 
-    __slots__ = ("columns", "exact", "schema", "struct")
+    __slots__ = ("columns", "exact", "schema", "struct", "unique")
 
     def __init__(self, columns: tuple[tuple[str, ColumnType], ...]) -> None:
         self.columns = columns
         self.schema = pa.schema([(name, kind.arrow) for name, kind in columns])
-        # Arrow builds a row at once from one struct; the struct's own names may repeat.
-        self.struct: Any = pa.struct([(str(n), kind.arrow) for n, (_, kind) in enumerate(columns)])
+        self.unique = len({name for name, _ in columns}) == len(columns)
+        self.struct: Any = pa.struct([(name, kind.arrow) for name, kind in columns])
         self.exact = [exact_types(kind) for _, kind in columns]
 
     def one(self, row: Sequence[object]) -> pa.RecordBatch:
@@ -111,6 +105,8 @@ class _Layout:
                 for value, (name, kind) in zip(row, self.columns, strict=True)
             ]
             struct = pa.array([tuple(ready)], self.struct)
+        if self.unique:
+            return pa.RecordBatch.from_struct_array(struct)
         return pa.RecordBatch.from_arrays(struct.flatten(), schema=self.schema)
 
 
@@ -121,7 +117,25 @@ def _coerced(value: object, name: str, kind: ColumnType) -> Any:
         raise misfit_error(misfit, f'column "{name}"') from None
 
 
-@lru_cache(maxsize=512)
+_LAST: dict[int, tuple[Columns, _Layout]] = {}
+
+
+def _layout_of(columns: Columns) -> _Layout:
+    """The layout of a column list. Hashing its types costs more than a row, so a tuple that is passed
+    again is recognised by its identity.
+    """
+    known = _LAST.get(id(columns))
+    if known is not None and known[0] is columns:
+        return known[1]
+    layout = _layout(tuple(columns))
+    if isinstance(columns, tuple):
+        if len(_LAST) >= KEPT_LAYOUTS:
+            _LAST.clear()
+        _LAST[id(columns)] = (columns, layout)
+    return layout
+
+
+@lru_cache(maxsize=KEPT_LAYOUTS)
 def _layout(columns: tuple[tuple[str, ColumnType], ...]) -> _Layout:
     return _Layout(columns)
 
@@ -130,12 +144,6 @@ def _without_columns(rows: int) -> pa.RecordBatch:
     """A batch of so many rows and no columns."""
     nothing: Any = pa.array([()] * rows, pa.struct([]))
     return pa.RecordBatch.from_struct_array(nothing)
-
-
-def misfit_error(misfit: Misfit, place: str) -> EncdbError:
-    """The error for a value that does not fit, naming the place but not the value."""
-    kind = ProgrammingError if misfit.code == MISMATCH else DataError
-    return err(kind, misfit.code, f"{place}: {misfit.reason}")
 
 
 def to_array(values: Sequence[object], kind: ColumnType) -> pa.Array[Any]:
@@ -170,7 +178,7 @@ def cast_batch(table: pa.Table, columns: Columns) -> pa.RecordBatch:
             raise misfit_error(misfit, f'column "{name}"') from None
     if not arrays:
         return _without_columns(table.num_rows)
-    return pa.RecordBatch.from_arrays(arrays, schema=_layout(tuple(columns)).schema)
+    return pa.RecordBatch.from_arrays(arrays, schema=_layout_of(columns).schema)
 
 
 def to_python(table: pa.Table | pa.RecordBatch) -> list[tuple[Any, ...]]:

@@ -87,13 +87,6 @@ INPUTS: Final[dict[str, CodeInfo]] = {
         "Another package named proxy or indexes hides the one that belongs to encdb.",
         "Remove the other package, or use a virtual environment of its own",
     ),
-    "E_TERM_TOO_LONG": CodeInfo(
-        "Search term too long",
-        "22001",
-        1,
-        "A term of a search query is longer than an indexed token can be.",
-        "Shorten the term",
-    ),
     "E_USAGE": CodeInfo(
         "Wrong usage", "22023", 2, "A command line option, argument or call is wrong.", "See --help"
     ),

@@ -17,7 +17,7 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "A column name fits more than one table of the statement.",
         "Qualify the column with its table's name",
     ),
-    "E_CHECK_VIOLATION": CodeInfo(
+    "E_CHECK": CodeInfo(
         "Check violated",
         "23514",
         1,
@@ -52,13 +52,6 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "A column is named twice in one table or one INSERT.",
         "Name each column once",
     ),
-    "E_DUPLICATE_INDEX": CodeInfo(
-        "Duplicate index",
-        "42P07",
-        1,
-        "An index of that name exists.",
-        "Choose another name, or use IF NOT EXISTS",
-    ),
     "E_DUPLICATE_KEY": CodeInfo(
         "Duplicate key",
         "23505",
@@ -71,13 +64,6 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "42P07",
         1,
         "A table, index or column of that name exists, or a column is named twice.",
-        "Choose another name, or use IF NOT EXISTS",
-    ),
-    "E_DUPLICATE_TABLE": CodeInfo(
-        "Duplicate table",
-        "42P07",
-        1,
-        "A table of that name exists.",
         "Choose another name, or use IF NOT EXISTS",
     ),
     "E_ENGINE": CodeInfo(
@@ -216,33 +202,12 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "A table is declared with more columns than a table can have.",
         "Split the table",
     ),
-    "E_TRANSACTION_ABORTED": CodeInfo(
-        "Transaction aborted",
-        "25P02",
-        1,
-        "An earlier statement of the transaction failed.",
-        "Use ROLLBACK",
-    ),
-    "E_TRANSACTION_ACTIVE": CodeInfo(
-        "Transaction open",
-        "25001",
-        1,
-        "The statement cannot run inside an open transaction.",
-        "COMMIT or ROLLBACK first",
-    ),
     "E_TYPE_MISMATCH": CodeInfo(
         "Wrong type",
         "42804",
         1,
         "An expression's type does not fit where it is used.",
         "Cast the expression",
-    ),
-    "E_UNIQUE_BUILD": CodeInfo(
-        "Duplicate values",
-        "23505",
-        1,
-        "A unique index cannot be made because values repeat.",
-        "Remove the duplicates first",
     ),
     "E_UNKNOWN_COLUMN": CodeInfo(
         "Unknown column",
@@ -299,5 +264,12 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         1,
         "A column type is not one that is served.",
         "See docs/sql.md for the types",
+    ),
+    "E_VALUE_COUNT": CodeInfo(
+        "Wrong number of values",
+        "42601",
+        1,
+        "A row of an INSERT has more or fewer values than columns are named.",
+        "Give one value per column",
     ),
 }

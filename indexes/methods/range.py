@@ -144,7 +144,7 @@ def _strict(column_type: ColumnType, key: int, inclusive: bool, upper: bool, exa
     return _End(key, exact)
 
 
-def _stepped(  # noqa: PLR0917 - the limits of one column, spelt out where it is called
+def _stepped(
     column_type: ColumnType,
     value: Decimal,
     inclusive: bool,
@@ -182,21 +182,17 @@ def _stepped(  # noqa: PLR0917 - the limits of one column, spelt out where it is
 def _float_end(column_type: ColumnType, value: object, inclusive: bool, upper: bool) -> _End:
     """An end in a REAL or DOUBLE column, widened when the constant has no exact float."""
     if isinstance(value, float):
-        exact_value, double = value, value
+        double, exact = value, True
     else:
         number = _number(value)
-        try:
-            double = float(number)
-        except OverflowError:
-            double = math.inf if number > 0 else -math.inf
-        exact_value = double if double == number else math.nan
+        double = float(number)
+        exact = double == number
     # The engine may compare a REAL column in either precision, so both readings are covered.
     readings = {double}
     if column_type.kind is Kind.REAL and math.isfinite(double):
         with np.errstate(over="ignore"):
             readings.add(float(np.float32(double)))
-    exact = len(readings) == 1 and (isinstance(value, float) or exact_value == double)
-    if exact:
+    if exact and len(readings) == 1:
         key = _encode(column_type, double)
         return _strict(column_type, key, inclusive, upper, exact=True)
     outer = max(readings) if upper else min(readings)

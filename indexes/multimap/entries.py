@@ -112,7 +112,7 @@ def head_fields(payload: bytes) -> tuple[int, int, int, int]:
     return frequency, size, page, offset
 
 
-def write_blocks(target: U8, bases: I64, counts: I64, words: U64, marks: U8, payload: U8) -> None:  # noqa: PLR0917 - columns of one table
+def write_blocks(target: U8, bases: I64, counts: I64, words: U64, marks: U8, payload: U8) -> None:
     """Writes b blocks whose entries stand one block after another in the arrays.
 
     Args:

@@ -236,7 +236,7 @@ def _explode_few(lists: EncodedLists) -> list[PostingBatch]:
     return [PostingBatch.join(group) for _, group in sorted(shapes.items())]
 
 
-def _explode_shape(  # noqa: PLR0917 - one call site, split off for length
+def _explode_shape(
     words: U64, values: U64, starts: I64, stops: I64, chosen: I64, kind: int
 ) -> tuple[I64, PostingBatch]:
     columns, has_positions = kind & _COLUMNS, bool(kind & _POSITIONS)

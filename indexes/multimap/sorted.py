@@ -48,7 +48,7 @@ _TOP_BASE = 32
 _LARGEST_GROUP = 256
 
 
-def build(  # noqa: PLR0917 - four numbers are the segment's address and shape
+def build(
     keys: U64, ordinals: I64, key: Key, table: int, segment: int, index: int, width: int
 ) -> BuiltSegment:
     """Sorts entries by (key, ordinal) and lays them out in the pages of a new segment.

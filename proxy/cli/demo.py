@@ -227,10 +227,12 @@ def _load(session: Session, folder: Path) -> tuple[int, int]:
 @contextmanager
 def _open(store: Path, keyring: Path) -> Iterator[tuple[Session, Recorder]]:
     """Make the store and open it with a recorder before it."""
-    import encdb
+    from proxy import opening
 
-    encdb.init(str(store), keyring=str(keyring))
-    with encdb.connect(str(store), keyring=str(keyring), trace=True) as connection:
-        trace = connection.session.trace
-        assert trace is not None, "the recorder was asked for"
-        yield connection.session, trace
+    opening.create(str(store), keyring)
+    session = opening.open_session(str(store), keyring, record=True)
+    try:
+        assert session.trace is not None, "the recorder was asked for"
+        yield session, session.trace
+    finally:
+        session.close()

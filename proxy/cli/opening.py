@@ -16,6 +16,7 @@ import click
 
 from encdb.errors import KeyringError, UsageError, err
 from proxy import locations
+from proxy.cli.failure import say
 from proxy.cli.options import Access
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ MAX_PASSPHRASE_BYTES = 4096
 @contextmanager
 def open_session(store: str, access: Access) -> Iterator[Session]:
     """A session on ``store``; an open transaction is rolled back at the end."""
-    import encdb
+    from proxy import opening
 
-    connection = encdb.connect(store, keyring=access.keyring, passphrase=passphrase(access))
+    session = opening.open_session(store, access.keyring, passphrase(access))
     try:
-        yield connection.session
+        for notice in session.notices:
+            say(f"notice: {notice}")
+        yield session
     finally:
-        connection.close()
+        session.close()
 
 
 def passphrase(access: Access) -> str | Callable[[], str] | None:
@@ -121,13 +124,10 @@ def database_id(store: str) -> bytes:
     Nothing vouches for it here: a keyring is compared with it only to refuse a wrong file early.
     """
     from encdb.stores import open_store
-    from encdb.wire import Heads, ReadHeads
+    from proxy.opening import identity_of
 
     opened = open_store(store)
     try:
-        with opened.snapshot() as snapshot:
-            heads = snapshot.read(ReadHeads(-1, (), if_changed=False))
-            assert isinstance(heads, Heads), "a store answers ReadHeads with Heads"
-            return heads.database
+        return identity_of(opened)
     finally:
         opened.close()

@@ -8,10 +8,10 @@ A command that gives several results writes them one after the other.
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import IO, Protocol, Self
@@ -111,18 +111,12 @@ def plain_text(value: object) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, (list, tuple, dict)):
-        return json_text(value)
-    return str(value)
-
-
-def json_text(value: object) -> str:
-    """A value as JSON text."""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
     from proxy.values import json_value
 
-    return json.dumps(json_value(value), ensure_ascii=False)
+    plain = json_value(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
 class _JsonWriter:

@@ -13,7 +13,7 @@ import decimal
 import json
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from encdb.errors import DataError, NotSupportedError, ProgrammingError, err
 from indexes.types import ColumnType, Kind
 
-Array = pa.Array | pa.ChunkedArray
+Array: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
 
 INTEGER_MARK: Final = {b"encdb.type": b"HUGEINT"}
 """Field metadata of a result column of 128-bit integers."""
@@ -102,8 +102,6 @@ def bindable(value: object, number: int) -> object:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    if kind is int or kind is str:
-        return _bind_int(value, number) if kind is int else _bind_text(value, number)  # type: ignore[arg-type]
     for base, convert in _BINDERS:
         if isinstance(value, base):
             return convert(value, number)
@@ -226,47 +224,53 @@ def _field(field: pa.Field[Any]) -> pa.Field[Any]:
     return pa.field(field.name, after, metadata=marked)
 
 
-def _type(before: pa.DataType, name: str) -> pa.DataType:
+_ENGINE_HUGE: Final = ("hugeint", "uhugeint")
+
+
+def _type(before: Any, name: str) -> pa.DataType:
     """The type that replaces ``before``; the same object when it stays."""
+    after: pa.DataType = before
     if isinstance(before, pa.Bool8Type):
-        return pa.bool_()
-    if isinstance(before, pa.OpaqueType):
-        if before.type_name in ("hugeint", "uhugeint"):
-            return _HUGE
-        raise err(
-            NotSupportedError,
-            "E_NOT_SUPPORTED",
-            f'result column "{name}" has the type {before.type_name}',
-            "Cast it to TEXT",
-        )
-    if pa.types.is_dictionary(before):
-        return before.value_type
-    if pa.types.is_timestamp(before) and before.unit != "us":
-        return pa.timestamp("us", before.tz)
-    if pa.types.is_time64(before) and before.unit != "us":
-        return pa.time64("us")
-    if isinstance(before, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
-        inner = _type(before.value_type, name)
-        return before if inner is before.value_type else pa.list_(inner)
-    if isinstance(before, pa.MapType):
-        key, item = _type(before.key_type, name), _type(before.item_type, name)
-        kept = key is before.key_type and item is before.item_type
-        return before if kept else pa.map_(key, item)
+        after = pa.bool_()
+    elif isinstance(before, pa.OpaqueType):
+        if before.type_name not in _ENGINE_HUGE:
+            raise err(
+                NotSupportedError,
+                "E_NOT_SUPPORTED",
+                f'result column "{name}" has the type {before.type_name}',
+                "Cast it to TEXT",
+            )
+        after = _HUGE
+    elif isinstance(before, pa.DictionaryType):
+        after = before.value_type
+    elif pa.types.is_timestamp(before) and before.unit != "us":
+        after = pa.timestamp("us", before.tz)
+    elif pa.types.is_time64(before) and before.unit != "us":
+        after = pa.time64("us")
+    elif pa.types.is_nested(before):
+        after = _nested_type(before, name)
+    return after
+
+
+def _nested_type(before: Any, name: str) -> pa.DataType:
+    """Lists, maps and structures of replaced types; the same object when nothing is replaced."""
+    inner = [before.field(place) for place in range(before.num_fields)]
+    after = [pa.field(one.name, _type(one.type, name), one.nullable) for one in inner]
+    if all(now.type is was.type for now, was in zip(after, inner, strict=True)):
+        return before  # type: ignore[no-any-return]
     if isinstance(before, pa.StructType):
-        inners = [_type(field.type, name) for field in before.fields]
-        if all(now is field.type for now, field in zip(inners, before.fields, strict=True)):
-            return before
-        return pa.struct(
-            [(field.name, now) for field, now in zip(before.fields, inners, strict=True)]
-        )
-    return before
+        return pa.struct(after)
+    if isinstance(before, pa.MapType):
+        return pa.map_(*(_type(one, name) for one in (before.key_type, before.item_type)))
+    return pa.list_(after[0])
 
 
-def _converted(column: pa.ChunkedArray[Any], after: pa.DataType) -> pa.ChunkedArray[Any]:
-    return pa.chunked_array([_array(chunk, after) for chunk in column.chunks], type=after)
+def _converted(column: Any, after: pa.DataType) -> Any:
+    chunked: Any = pa.chunked_array
+    return chunked([_array(chunk, after) for chunk in column.chunks], after)
 
 
-def _array(array: Any, after: pa.DataType) -> Any:
+def _array(array: Any, after: Any) -> Any:
     """One array of the engine as ``after``; nested values too."""
     before = array.type
     if before == after:
@@ -277,35 +281,37 @@ def _array(array: Any, after: pa.DataType) -> Any:
         return _integers(array.storage, unsigned=before.type_name == "uhugeint")
     if isinstance(before, pa.DictionaryType):
         return array.dictionary_decode()
-    if isinstance(before, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
-        lengths = pc.list_value_length(array).cast(pa.int64())
-        sizes = pc.fill_null(lengths, 0).to_numpy()
-        offsets = np.zeros(len(array) + 1, dtype=np.int32)
-        np.cumsum(sizes, out=offsets[1:])
-        values = _array(array.flatten(), after.value_type)
-        return pa.ListArray.from_arrays(
-            pa.array(offsets), values, type=after, mask=pc.is_null(array)
-        )
     if isinstance(before, pa.MapType):
-        return _array_of_python(array, after)
+        keys, items = _array(array.keys, after.key_type), _array(array.items, after.item_type)
+        return pa.MapArray.from_arrays(_offsets(array), keys, items)
     if isinstance(before, pa.StructType):
+        fields = [after.field(place) for place in range(after.num_fields)]
         inner = [
-            _array(child, field.type)
-            for child, field in zip(array.flatten(), after.fields, strict=True)
+            _array(child, field.type) for child, field in zip(array.flatten(), fields, strict=True)
         ]
-        return pa.StructArray.from_arrays(inner, fields=after.fields, mask=pc.is_null(array))
+        return pa.StructArray.from_arrays(inner, fields=fields, mask=pc.is_null(array))
+    if pa.types.is_nested(before):
+        values = _array(array.flatten(), after.value_type)
+        made: Any = pa.ListArray
+        return made.from_arrays(_offsets(array), values, type=after, mask=pc.is_null(array))
     # Finer time units than a column can have are cut, as PostgreSQL's six digits are.
     return array.cast(after, safe=False)
 
 
-def _array_of_python(array: Any, after: pa.DataType) -> Any:
-    """Maps are rare in results, so their values take the slow way."""
-    entries = pa.StructArray.from_arrays([array.keys, array.items], names=["key", "value"])
-    plain = _array(entries, pa.struct([("key", after.key_type), ("value", after.item_type)]))
-    offsets = pc.subtract(array.offsets, array.offsets[0])
-    start, stop = array.offsets[0].as_py(), array.offsets[-1].as_py()
-    cut = plain.slice(start, stop - start)
-    return pa.MapArray.from_arrays(offsets, cut.field(0), cut.field(1))
+def _offsets(array: Any) -> Any:
+    """Where each list starts in the flattened values, int32[n + 1]; the offsets of a map hold NULLs."""
+    if isinstance(array.type, pa.MapType):
+        starts = array.offsets.to_pylist()
+        valid = [*array.is_valid().to_pylist(), True]
+        first = starts[0]
+        return pa.array(
+            [start - first if there else None for start, there in zip(starts, valid, strict=True)],
+            pa.int32(),
+        )
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy()
+    offsets = np.zeros(len(array) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.array(offsets)
 
 
 def _integers(storage: Any, *, unsigned: bool) -> Any:

@@ -8,6 +8,7 @@ statement; everything that happens while rows are read is told in encdb's own wo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import duckdb
@@ -25,7 +26,9 @@ from encdb.errors import (
 _TARGET: Final = re.compile(
     r"(?:\bto|destination type|\bcast to type)\s+(?:type\s+)?([A-Z][A-Z0-9_]*(?:\(\d+,\s*\d+\))?)\W*$"
 )
-_RANGE: Final = re.compile(r"out of range|overflow|does not fit|can't be cast because", re.IGNORECASE)
+_RANGE: Final = re.compile(
+    r"out of range|overflow|does not fit|can't be cast because", re.IGNORECASE
+)
 _UNKNOWN: Final = re.compile(
     r"(?:Table|Scalar|Aggregate|Function|Macro|Type|Referenced|Catalog)\b.*?(?:does not exist|not found)"
 )
@@ -43,10 +46,6 @@ _ENGINE_NAMES: Final = {
 def translated(fault: Exception) -> EncdbError:
     """The error of encdb for an exception of the engine."""
     text = str(fault)
-    if isinstance(fault, duckdb.InterruptException):
-        return err(OperationalError, "E_INTERRUPTED", "the statement was cancelled")
-    if isinstance(fault, duckdb.OutOfMemoryException):
-        return err(OperationalError, "E_ENGINE_MEMORY", "the statement needs more memory than allowed")
     if "Division by zero" in text:
         return err(DataError, "E_DIVISION_BY_ZERO", "division by zero")
     if "More than one row returned by a subquery" in text:
@@ -56,28 +55,13 @@ def translated(fault: Exception) -> EncdbError:
             "a subquery used as an expression returns more than one row",
             "Add LIMIT 1, or an aggregate",
         )
-    if isinstance(fault, duckdb.ConversionException):
-        return _conversion(text)
-    if isinstance(fault, duckdb.OutOfRangeException):
-        return err(DataError, "E_OUT_OF_RANGE", "a number is out of range")
-    if isinstance(fault, duckdb.ParserException):
-        return err(ProgrammingError, "E_SYNTAX", _first(text))
-    if isinstance(fault, (duckdb.BinderException, duckdb.CatalogException)):
-        return _naming(text)
-    if isinstance(fault, duckdb.NotImplementedException):
-        return err(NotSupportedError, "E_NOT_SUPPORTED", _first(text))
-    if isinstance(fault, duckdb.PermissionException):
-        return err(
-            NotSupportedError,
-            "E_NOT_SUPPORTED",
-            "SQL has no access to files, networks and extensions",
-        )
-    if isinstance(fault, (duckdb.InternalException, duckdb.FatalException)):
-        return err(InternalError, "E_ENGINE", "the local engine failed")
-    if isinstance(fault, duckdb.InvalidInputException):
-        return _input(text)
+    for kind, translate in _TRANSLATIONS:
+        if isinstance(fault, kind):
+            return translate(text)
     if isinstance(fault, duckdb.Error):
-        return err(OperationalError, "E_ENGINE", f"the local engine refused: {type(fault).__name__}")
+        return err(
+            OperationalError, "E_ENGINE", f"the local engine refused: {type(fault).__name__}"
+        )
     return err(InternalError, "E_ENGINE", f"the local engine failed: {type(fault).__name__}")
 
 
@@ -125,4 +109,44 @@ def _input(text: str) -> EncdbError:
         return err(NotSupportedError, "E_NOT_SUPPORTED", "settings of the local engine are locked")
     if "parameter" in line.lower() and ("count mismatch" in line or "not provided" in line):
         return err(ProgrammingError, "E_PARAMETERS", "the parameters do not fit the placeholders")
-    return err(DataError, "E_ENGINE", "the local engine cannot evaluate an expression on these rows")
+    return err(
+        DataError, "E_ENGINE", "the local engine cannot evaluate an expression on these rows"
+    )
+
+
+_TRANSLATIONS: Final[tuple[tuple[type[Exception], Callable[[str], EncdbError]], ...]] = (
+    (
+        duckdb.InterruptException,
+        lambda _: err(OperationalError, "E_INTERRUPTED", "the statement was cancelled"),
+    ),
+    (
+        duckdb.OutOfMemoryException,
+        lambda _: err(
+            OperationalError, "E_ENGINE_MEMORY", "the statement needs more memory than allowed"
+        ),
+    ),
+    (duckdb.ConversionException, _conversion),
+    (
+        duckdb.OutOfRangeException,
+        lambda _: err(DataError, "E_OUT_OF_RANGE", "a number is out of range"),
+    ),
+    (duckdb.ParserException, lambda text: err(ProgrammingError, "E_SYNTAX", _first(text))),
+    (duckdb.BinderException, _naming),
+    (duckdb.CatalogException, _naming),
+    (
+        duckdb.NotImplementedException,
+        lambda text: err(NotSupportedError, "E_NOT_SUPPORTED", _first(text)),
+    ),
+    (
+        duckdb.PermissionException,
+        lambda _: err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "SQL has no access to files, networks and extensions",
+        ),
+    ),
+    (duckdb.InternalException, lambda _: err(InternalError, "E_ENGINE", "the local engine failed")),
+    (duckdb.FatalException, lambda _: err(InternalError, "E_ENGINE", "the local engine failed")),
+    (duckdb.InvalidInputException, _input),
+)
+"""In order: the first class that fits decides."""

@@ -32,7 +32,7 @@ from .faults import translated
 DEFAULT_MEMORY_SHARE: Final = 0.7
 """Part of the memory of the machine, or of its control group, that the engine may use."""
 
-MANY_ROWS: Final = 50_000
+MANY_ROWS: Final = 200_000
 """From this many rows on, all threads are worth their start-up."""
 
 PLANS: Final = 128
@@ -140,7 +140,8 @@ class _Source:
         # Reading a source outside its run would mean rows of another statement: fail closed.
         if self.rows is None:
             raise err(InternalError, "E_INTERNAL", "a table was read outside its statement")
-        return self.rows.__arrow_c_stream__(requested_schema)
+        stream: Any = self.rows
+        return stream.__arrow_c_stream__(requested_schema)
 
 
 class _Plan:
@@ -156,7 +157,9 @@ class _Plan:
         self.sources = {name: _Source(table.schema) for name, table in tables.items()}
         statements = cursor.extract_statements(sql)
         if len(statements) != 1 or statements[0].type.name not in _READING:
-            raise err(NotSupportedError, "E_NOT_SUPPORTED", "the local engine runs one query at a time")
+            raise err(
+                NotSupportedError, "E_NOT_SUPPORTED", "the local engine runs one query at a time"
+            )
         for name, source in self.sources.items():
             cursor.register(name, source)
         self.numbers = sorted(map(int, statements[0].named_parameters))
@@ -184,9 +187,7 @@ class _Plan:
                 "E_PARAMETERS",
                 f"the statement has {self.numbers[-1]} parameters, {len(parameters)} were given",
             )
-        values = {
-            str(number): bindable(parameters[number - 1], number) for number in self.numbers
-        }
+        values = {str(number): bindable(parameters[number - 1], number) for number in self.numbers}
         try:
             for name, source in self.sources.items():
                 source.rows = tables[name]

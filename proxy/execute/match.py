@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from indexes.methods import keyword
-from indexes.multimap.postings import DecodedList, Positions, PostingBatch
-from proxy.arrow import Array, Ordinals
+from indexes.multimap.postings import DecodedList, PostingBatch
+from proxy.arrow import Array, Ordinals, pick
 from proxy.catalog import Index, Table
 from proxy.search import evaluate, plain
 from proxy.search.analysis import Analysis, analyser
@@ -24,7 +24,6 @@ from proxy.search.query import Query, parse
 from proxy.search.rank import Statistics, best, bm25
 
 from .view import TableView
-
 
 
 @dataclass(frozen=True, slots=True)

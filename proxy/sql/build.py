@@ -19,6 +19,8 @@ from .names import fold, table_name
 from .scope import (
     Block,
     Cte,
+    Found,
+    Join,
     Missing,
     Opaque,
     Output,
@@ -256,10 +258,14 @@ def _renamed(names: list[str], known: list[str] | None) -> list[str] | None:
 
 
 def _conditions(block: Block) -> Iterable[exp.Expr]:
-    for join in block.select.find_all(exp.Join):
-        on = join.args.get("on")
-        if on is not None and join.parent_select is block.select:
-            yield on
+    """The ON conditions of a block's joins."""
+    stack = [] if block.joins is None else [block.joins]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Join):
+            stack += [node.left, node.right]
+            if node.on is not None:
+                yield node.on
 
 
 def _note_function(node: exp.Func, block: Block) -> None:
@@ -295,7 +301,7 @@ def _outputs(block: Block) -> list[Output] | None:
         origin = None
         if isinstance(value, exp.Column):
             resolved = resolve_column(block, value)
-            if hasattr(resolved, "source") and resolved.depth == 0:
+            if isinstance(resolved, Found) and resolved.depth == 0:
                 origin = (resolved.source, resolved.position)
         found.append(Output(name, origin))
     return found

@@ -31,6 +31,7 @@ def join_tree(select: exp.Select, block: Block, make: MakeSource) -> JoinTree | 
     items: list[exp.Expr] = [*(select.args.get("joins") or []), *_laterals(select)]
     tree = _chain(_item(from_.this, block, make), items, block, make)
     _mark_nullable(tree)
+    block.using = _left_using(tree)
     return tree
 
 
@@ -92,3 +93,17 @@ def _mark_nullable(tree: JoinTree) -> None:
             if node.side in (side, "FULL"):
                 for source in leaves(part):
                     source.nullable = True
+
+
+def _left_using(tree: JoinTree) -> frozenset[str]:
+    """Names merged by USING, if only inner and left joins do so: then the left column decides."""
+    names: set[str] = set()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Join):
+            stack += [node.left, node.right]
+            names.update(node.using)
+            if node.side in ("RIGHT", "FULL"):
+                return frozenset()
+    return frozenset(names)

@@ -134,6 +134,8 @@ class Block:
     merged: bool = False
     """Whether USING or NATURAL merges columns, so that * is not the sources' columns in order."""
     natural: bool = False
+    using: frozenset[str] = frozenset()
+    """Columns merged by USING whose value is always that of the leftmost source."""
     nested: dict[int, QueryNode] = field(default_factory=dict)
     columns: list[exp.Column] = field(default_factory=list)
     matches: list[exp.MatchAgainst] = field(default_factory=list)
@@ -227,9 +229,12 @@ def _resolve_here(block: Block, name: str, qualifier: str | None, depth: int) ->
             for position, column in enumerate(source.columns)
             if column == name
         )
-    if len(hits) == 1 and not unknown:
+    if unknown:
+        return UNCERTAIN
+    if len(hits) == 1 or (hits and qualifier is None and name in block.using):
+        # What USING merges is the left column, as long as no RIGHT or FULL JOIN fills it in.
         return hits[0]
-    return UNCERTAIN if hits or unknown else MISSING
+    return UNCERTAIN if hits else MISSING
 
 
 def blocks(query: QueryNode) -> Iterator[Block]:

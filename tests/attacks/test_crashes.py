@@ -7,6 +7,7 @@ acknowledged group must be there completely, every other one completely or not a
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -81,9 +82,9 @@ class Trial:
     def verify(self) -> tuple[int, int]:
         """Check the store against the ledger; return how many groups are there, and acknowledged."""
         begun, done = self.noted("begin"), self.noted("done")
+        checked = self._command("check")
+        assert checked.status == 0, checked.output + checked.errors
         with vault.client(self.store, self.keys) as connection:
-            report = connection.session.check(None)
-            assert report.ok, report.lines
             found = self._groups(connection)
             size = GROUP_ROWS[self.task]
             partial = {group: count for group, count in found.items() if count != size}
@@ -99,6 +100,9 @@ class Trial:
             connection.execute("CREATE TABLE IF NOT EXISTS still_writable (id BIGINT)")
         return len(found), len(done)
 
+    def _command(self, name: str, *words: object) -> vault.Ended:
+        return vault.command(name, self.store, *words, keyring=vault.keyring_in(self.keys))
+
     def _groups(self, connection: Any) -> Counter[int]:
         if self.task == "add":
             if not connection.session.catalog.find("mail"):
@@ -110,8 +114,11 @@ class Trial:
 
     def _indexed(self, connection: Any, group: int) -> int:
         if self.task == "add":
-            found = connection.session.search(f"group{group}", "mail", 1000)
-            return len(found)
+            found = self._command(
+                "search", f"group{group}", "--collection", "mail", "-n", 1000, "--json"
+            )
+            assert found.status in {0, 1}, found.errors
+            return len(json.loads(found.output or "[]"))
         by_value = connection.execute("SELECT count(*) FROM groups WHERE grp = ?", (group,))
         by_word = connection.execute(f"SELECT count(*) FROM groups WHERE words @@ 'group{group}'")
         (first,), (second,) = by_value.fetchone(), by_word.fetchone()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -130,10 +127,13 @@ def test_a_lost_commit_is_missed_even_after_a_merge_by_someone_else(
 def test_exit_status(small: Vault, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     copy_files(small.keys, keys)
-    command: list[Any] = [sys.executable, "-m", "encdb", "shell", small.older[-1]]
-    command += ["--keyring", vault.keyring_in(keys), "-c", "SELECT count(*) FROM people"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 4, done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "Traceback" not in done.stderr
+    ended = vault.command(
+        "shell",
+        small.older[-1],
+        "-c",
+        "SELECT count(*) FROM people",
+        keyring=vault.keyring_in(keys),
+    )
+    assert ended.status == 4
+    assert ended.output == ""
+    assert len(ended.errors.strip().splitlines()) == 1

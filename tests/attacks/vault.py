@@ -7,15 +7,17 @@ the catalog and the manifests.
 
 from __future__ import annotations
 
+import io
 import random
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import encdb
+from encdb.__main__ import main
 from tests.attacks.mutations import Mutation, copy_files, copy_store
 
 QUESTIONS: tuple[str, ...] = (
@@ -149,6 +151,23 @@ def answers(store: Path, keys: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What a client is told by an honest store."""
     with client(store, keys) as connection:
         return {question: ask(connection, question) for question in QUESTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def command(name: str, store: Path, *words: object, keyring: Path) -> Ended:
+    """Run one ``encdb`` command on a store within this process."""
+    output, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        status = main([name, str(store), *map(str, words), "--keyring", str(keyring)])
+    return Ended(status, output.getvalue(), errors.getvalue())
 
 
 @dataclass(frozen=True, slots=True)

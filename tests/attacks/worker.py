@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import encdb
+from tests.attacks.vault import command
 
 GROUP_ROWS = {"import": 5000, "add": 40, "update": 7, "merge": 7}
 """Rows that one transaction of a task writes. An import fills more than one block of ordinals."""
@@ -83,13 +84,13 @@ def main(task: str, store: str, keyring: str, ledger_path: str, worker: int) -> 
                 path = folder / f"{group}.csv"
                 write_csv(path, group, count)
                 ledger.note("begin", group)
-                _import(connection, path)
+                _run("import", store, path, "--table", "groups", keyring=keyring)
                 path.unlink()
             elif task == "add":
                 mail = folder / f"mail-{group}"
                 write_mail(mail, group, count)
                 ledger.note("begin", group)
-                connection.session.add_documents([mail], "mail")
+                _run("add", store, mail, "--collection", "mail", keyring=keyring)
             else:
                 ledger.note("begin", group)
                 _transfer(connection, group, count)
@@ -98,11 +99,10 @@ def main(task: str, store: str, keyring: str, ledger_path: str, worker: int) -> 
                 connection.execute("VACUUM groups")
 
 
-def _import(connection: Any, path: Path) -> None:
-    from proxy.loading import read_table
-
-    loader = read_table(path, "csv")
-    connection.session.import_table(loader, "groups")
+def _run(name: str, store: str, *words: object, keyring: str) -> None:
+    ended = command(name, Path(store), *words, keyring=Path(keyring))
+    if ended.status:
+        raise AssertionError(ended.errors)
 
 
 def _transfer(connection: Any, group: int, count: int) -> None:

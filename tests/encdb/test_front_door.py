@@ -104,7 +104,7 @@ def test_pep_249_module_attributes():
 
 def test_constructors_of_pep_249():
     assert encdb.Date(2024, 2, 29) == dt.date(2024, 2, 29)
-    assert encdb.TimestampFromTicks(0) == dt.datetime(1970, 1, 1)  # noqa: DTZ001 - without zone
+    assert encdb.TimestampFromTicks(0) == dt.datetime(1970, 1, 1)
     assert encdb.DateFromTicks(86_400) == dt.date(1970, 1, 2)
     assert encdb.TimeFromTicks(61) == dt.time(0, 1, 1)
     assert encdb.Binary(b"ab") == b"ab"

@@ -90,8 +90,11 @@ def sliced(draw, array):
     return pa.concat_arrays([array.take([0] * before), array, array.take([0])])[before:-1]
 
 
+sizes_of_columns = st.integers(0, 30)
+
+
 @st.composite
-def columns(draw, types=column_types, sizes=st.integers(0, 30)):
+def columns(draw, types=column_types, sizes=sizes_of_columns):
     """A type, plain values or None, and the Arrow array of them."""
     kind, size = draw(types), draw(sizes)
     items = draw(st.lists(st.none() | values(kind), min_size=size, max_size=size))

@@ -23,7 +23,9 @@ def test_round_trip(ordinals):
     assert (found >> 12 == array >> 12).all()
     assert (mapping.to_ordinals(found) == array).all()
     # One at a time takes another path to the same labels.
-    assert [int(mapping.to_labels(array[i : i + 1])[0]) for i in range(len(array))] == found.tolist()
+    assert [
+        int(mapping.to_labels(array[i : i + 1])[0]) for i in range(len(array))
+    ] == found.tolist()
 
 
 @pytest.mark.parametrize("block", [0, 1, 7_000, 2**51 - 1])

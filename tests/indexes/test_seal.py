@@ -123,7 +123,11 @@ class TestPadding:
         assert classes[0] == 64
         assert classes == sorted(classes)
         assert all(found >= size for found, size in zip(classes, sizes, strict=True))
-        assert all(16 * (found - size) < size for found, size in zip(classes, sizes, strict=True) if size > 64)
+        assert all(
+            16 * (found - size) < size
+            for found, size in zip(classes, sizes, strict=True)
+            if size > 64
+        )
         assert all(size_class(found) == found for found in classes)
         # Sixteen classes an octave.
         assert len({found for found in classes if 1024 < found <= 2048}) == 16
@@ -161,7 +165,11 @@ class TestPadding:
 def test_one_failure_with_one_text():
     texts = set()
     sealer = RecordSealer(KEY)
-    for attempt in (lambda: sealer.open(b"", b""), lambda: sealer.open(bytes(99), b""), lambda: unpad(b"")):
+    for attempt in (
+        lambda: sealer.open(b"", b""),
+        lambda: sealer.open(bytes(99), b""),
+        lambda: unpad(b""),
+    ):
         with pytest.raises(IntegrityFailure) as caught:
             attempt()
         texts.add(str(caught.value))

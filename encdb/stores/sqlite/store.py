@@ -44,6 +44,10 @@ class SqliteStore:
                 row = reader.execute("SELECT format FROM heads").fetchone()
                 if row is None or row[0] != wire.FORMAT_VERSION:
                     damaged(path, "its header and its head disagree")
+                # encdb makes tables only; anything else would run code of the file's maker.
+                foreign = "SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')"
+                if reader.execute(foreign).fetchone() is not None:
+                    damaged(path, "somebody added a trigger or view")
             except BaseException:
                 reader.close()
                 raise

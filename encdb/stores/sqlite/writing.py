@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from encdb import wire
+from encdb import ids, wire
 
 from . import schema
 from .reading import chunks
@@ -357,7 +357,7 @@ class _TableWriter:
 
 def id_range(kind: int, number: int) -> tuple[str, int, int]:
     """Relation and first and last id of one segment's pages or one pack's columns."""
-    shift = wire.PAGE_SHIFT if kind == schema.KIND_SEGMENT else wire.PACK_SHIFT
+    shift = ids.PAGE_SHIFT if kind == schema.KIND_SEGMENT else ids.PACK_SHIFT
     name = "pages" if kind == schema.KIND_SEGMENT else "packs"
     return name, number << shift, ((number + 1) << shift) - 1
 

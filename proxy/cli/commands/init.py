@@ -25,7 +25,7 @@ def init(*, store: str, no_passphrase: bool, access: Access, form: Format) -> No
     The keyring is the only way to read the store. It goes to --keyring, else ENCDB_KEYRING, else your
     configuration folder, and is never put into the store. Losing it loses the data.
     """
-    import encdb
+    from proxy import opening
 
     if no_passphrase and access.passphrase_file is not None:
         raise err(
@@ -38,18 +38,18 @@ def init(*, store: str, no_passphrase: bool, access: Access, form: Format) -> No
             access, fix="Pass --passphrase-file FILE, set ENCDB_PASSPHRASE, or use --no-passphrase"
         )
     )
-    made = encdb.init(store, keyring=access.keyring, passphrase=passphrase)
+    made = opening.create(store, access.keyring, passphrase)
     with Output(form) as output:
         if not output.for_people:
-            columns = ("store", "database", "keyring", "passphrase")
+            columns = ("store", "database", "keyring", "protected")
             output.result(
                 columns,
-                [(store, made.database_id.hex(), str(made.keyring_path), not no_passphrase)],
+                [(store, made.database_id.hex(), str(made.keyring_path), made.protected)],
             )
             return
         output.text(f"Store:    {store}")
         output.text(f"Keyring:  {made.keyring_path}")
-        if no_passphrase:
+        if not made.protected:
             output.text(
                 "Whoever can read the keyring file can read the store: it has no passphrase."
             )

@@ -65,7 +65,7 @@ class Histories(RuleBasedStateMachine):
         self.folder.cleanup()
 
     @rule(who=WHO, removed=LABELS, added=LABELS, freed=TAGS, claimed=TAGS, buried=LABELS)
-    def write(  # noqa: PLR0917 - hypothesis passes them by name.
+    def write(
         self,
         who: int,
         removed: list[int],

@@ -191,6 +191,21 @@ def test_a_header_that_hides_another_format_is_tampering(store_path: Path, genes
     assert code_of(TamperError, str(store_path)) == "E_STORE_DAMAGED"
 
 
+@pytest.mark.parametrize(
+    "addition",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON leases BEGIN DELETE FROM leases; END",
+        "CREATE VIEW v AS SELECT 1",
+    ],
+)
+def test_a_file_with_code_in_it_is_refused(store: Store, store_path: Path, addition: str):
+    store.close()
+    foreign = sqlite3.connect(store_path)
+    foreign.execute(addition)
+    foreign.close()
+    assert code_of(TamperError, str(store_path)) == "E_STORE_DAMAGED"
+
+
 def test_settings_of_an_open_store(store: Store, store_path: Path):
     opened = connection.connect(str(store_path))
     values = {

@@ -175,6 +175,15 @@ class TestUnchanged:
         assert self.ask(store, version=2, table=1)
         assert self.ask(store, version=2)
 
+    def test_news_of_one_table_is_not_lost_by_asking_about_another(self, store: Store, store_path):
+        store.commit(commit(version=1, catalog=catalog_change(2, created=(1,))))
+        assert not self.ask(store, version=2, table=1)
+        other = open_store(str(store_path))
+        other.commit(commit(change(table=1, delta=delta(1)), version=2))
+        other.close()
+        assert not self.ask(store, version=2)
+        assert not self.ask(store, version=2, table=1)
+
     def test_without_the_wish_the_answer_is_full(self, store: Store):
         self.ask(store)
         assert not heads(store, epoch=0, version=1).unchanged

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from indexes.multimap.postings import (
     EncodedLists,
-    PostingBatch,
     Positions,
+    PostingBatch,
     decode,
     encode_batches,
 )

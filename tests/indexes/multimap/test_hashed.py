@@ -260,7 +260,10 @@ def test_a_segment_opens_only_at_its_own_address(large):
         (TABLE + 1, info),
         (TABLE, SegmentInfo(78, *info.to_tuple()[1:7], extra=info.extra)),
         (TABLE, SegmentInfo(*info.to_tuple()[:3], bytes(32), *info.to_tuple()[4:7], info.extra)),
-        (TABLE, SegmentInfo(*info.to_tuple()[:4], info.pages - 1, *info.to_tuple()[5:7], info.extra)),
+        (
+            TABLE,
+            SegmentInfo(*info.to_tuple()[:4], info.pages - 1, *info.to_tuple()[5:7], info.extra),
+        ),
     ):
         with pytest.raises(IntegrityFailure):
             reader(store, other, table).lookup(LARGE.words[:1])

@@ -71,7 +71,9 @@ def test_merge_is_exact(sources, live):
     expected: Counter[tuple[int, int]] = Counter()
     for rows in sources:
         words = np.array([w for w, _ in rows], dtype=np.uint64)
-        encoded.append(postings.encode(PostingBatch.of(words, np.array([o for _, o in rows], np.int64))))
+        encoded.append(
+            postings.encode(PostingBatch.of(words, np.array([o for _, o in rows], np.int64)))
+        )
         expected.update(row for row in rows if row[1] in live)
     merged = postings.merge(encoded, lambda ordinals: np.isin(ordinals, list(live)))
     assert Counter({row[:2]: n for row, n in model_of(merged).items()}) == expected
@@ -143,7 +145,9 @@ def test_a_damaged_list_never_decodes_to_garbage_sizes(batch, data):
         return
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x00", b"\x20", b"\x30", b"\x60\x01\x01", b"\x20\x00", b"\x21\x01\x05"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x00", b"\x20", b"\x30", b"\x60\x01\x01", b"\x20\x00", b"\x21\x01\x05"]
+)
 def test_malformed_lists_are_refused(raw):
     with pytest.raises(IntegrityFailure):
         postings.decode(raw)

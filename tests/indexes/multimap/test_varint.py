@@ -28,11 +28,14 @@ def test_encoding_is_leb128_and_decodes_to_itself(values):
     assert varint.sizes(array).tolist() == [len(leb128(v)) for v in values]
     back, back_ends = varint.decode(data)
     assert back.tolist() == values
-    assert back_ends.tolist() == ends.tolist() == np.cumsum([len(leb128(v)) for v in values]).tolist()
+    assert (
+        back_ends.tolist() == ends.tolist() == np.cumsum([len(leb128(v)) for v in values]).tolist()
+    )
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x80", b"\x01\xff", b"\x80" * 10 + b"\x01", b"\xff" * 9 + b"\x02", b"\xff" * 9 + b"\x7f"]
+    "data",
+    [b"\x80", b"\x01\xff", b"\x80" * 10 + b"\x01", b"\xff" * 9 + b"\x02", b"\xff" * 9 + b"\x7f"],
 )
 def test_impossible_streams_are_refused(data):
     with pytest.raises(IntegrityFailure):

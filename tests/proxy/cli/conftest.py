@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-import encdb
 from indexes.types import ColumnType
+from proxy import opening
 from proxy.catalog import Catalog, Check, Column, ForeignKey, Index, Table
 from proxy.cli.main import main
 from proxy.result import Result
@@ -55,6 +55,7 @@ class FakeSession:
     answers: dict = field(default_factory=dict)
     executed: list = field(default_factory=list)
     in_transaction: bool = False
+    notices: tuple = ()
 
     def execute(self, sql, _parameters=()):
         self.executed.append(sql)
@@ -74,14 +75,15 @@ def session():
 
 @pytest.fixture
 def connections(session, monkeypatch):
-    """Calls of encdb.connect; each gets the fake session."""
+    """Calls that open a session; each gets the fake one."""
     calls = []
 
-    def connect(url, **options):
-        calls.append((url, options))
-        return SimpleNamespace(session=session, close=lambda: calls.append("closed"))
+    def open_session(url, keyring=None, passphrase=None):
+        calls.append((url, keyring, passphrase))
+        return session
 
-    monkeypatch.setitem(vars(encdb), "connect", connect)
+    session.close = lambda: calls.append("closed")
+    monkeypatch.setattr(opening, "open_session", open_session)
     return calls
 
 

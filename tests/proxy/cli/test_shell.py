@@ -165,4 +165,4 @@ def test_help_names_every_command(run):
 def test_the_store_is_closed_after_an_error(run, session, connections):
     session.answers["SELECT x"] = UNKNOWN
     run("shell", "vault.db", "--keyring", "k", "-c", "SELECT x")
-    assert connections == [("vault.db", {"keyring": "k", "passphrase": None}), "closed"]
+    assert connections == [("vault.db", "k", None), "closed"]
