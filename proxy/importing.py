@@ -261,11 +261,16 @@ def new_table(
         ),
         primary_key=sql.KeyDef(None, key) if key else None,
         uniques=tuple(sql.KeyDef(None, tuple(columns)) for columns in loaded.uniques),
-        foreign_keys=tuple(loaded.foreign_keys),
+        foreign_keys=tuple(
+            sql.ForeignKeyDef(
+                None, one.columns, one.target, one.target_columns, one.on_delete, one.on_update
+            )
+            for one in loaded.foreign_keys
+        ),
     )
     successor, table = schema.create_table(catalog, statement)
     wanted = [(one.method, one.columns) for one in indexes]
-    wanted += [("equality", tuple(columns)) for columns in loaded.indexes]
+    wanted += [("equality", columns) for _, columns in loaded.indexes]
     for method, columns in dict.fromkeys(wanted):
         if covered(table, method, columns):
             continue

@@ -8,6 +8,7 @@ value it adds is still free; otherwise another transaction came first and this o
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -92,6 +93,7 @@ class Transaction:
         writer: Writer,
         snapshot: Callable[[], AbstractContextManager[object]],
     ) -> None:
+        self.started = dt.datetime.now(dt.UTC)
         self._store = store
         self._database = database
         self._writer = writer

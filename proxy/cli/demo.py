@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from encdb.errors import UsageError, err
-from proxy.cli.output import Format, Output, Row, prepare
+from proxy.cli.output import Format, Output, Row, as_utf8
 from proxy.cli.render import write_table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run_demo(keep: str | None = None, stream: IO[str] | None = None) -> None:
     Raises:
         UsageError: ``keep`` exists.
     """
-    out = prepare(stream or sys.stdout)
+    out = as_utf8(stream or sys.stdout)
     with _folder(keep) as folder:
         session_url, keyring = folder / "county.db", folder / "county.keyring"
         _make_data(folder)
@@ -209,17 +209,17 @@ def _show_scan(out: IO[str], folder: Path) -> None:
 
 def _load(session: Session, folder: Path) -> tuple[int, int]:
     """Load the made-up data through the same calls as the commands; rows and letters loaded."""
-    from proxy.cli.importing import ImportRequest, run_import
+    from proxy.cli.importing import ImportRequest, prepare, run_import
     from proxy.documents import add_documents
 
     request = ImportRequest(
         file=str(folder / "residents.csv"),
         table="residents",
         primary_key=("id",),
-        indexes=(("equality", ("zip",)), ("range", ("age",))),
+        indexes=("equality:zip", "range:age"),
         types={"income": "DECIMAL(10,2)"},
     )
-    rows = run_import(session, request, Output(Format.TABLE, io.StringIO()))
+    rows = run_import(session, prepare(request), Output(Format.TABLE, io.StringIO()))
     added = add_documents(session, [folder / "mailbox"], COLLECTION)
     return rows, added.added
 

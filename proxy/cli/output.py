@@ -43,7 +43,7 @@ class Output:
 
     def __init__(self, form: Format, stream: IO[str] | None = None) -> None:
         self.form = form
-        self.stream = prepare(stream or sys.stdout)
+        self.stream = as_utf8(stream or sys.stdout)
         self.expanded = False
         """Whether a table shows one column a line instead of one row a line."""
         self._writer = _writer(form, self.stream)
@@ -82,7 +82,7 @@ class Output:
             self.stream.flush()
 
 
-def prepare(stream: IO[str]) -> IO[str]:
+def as_utf8(stream: IO[str]) -> IO[str]:
     """Make a text stream write UTF-8, whatever the locale says; data must not depend on it."""
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
     reconfigure = getattr(stream, "reconfigure", None)

@@ -17,10 +17,10 @@ from indexes.methods import equality
 from indexes.methods import range as range_method
 from indexes.multimap import postings
 from indexes.types import ColumnType
-
 from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
 from proxy.sql.predicates import And, Between, Equals, In, Literal, Match, Operand, Or, Predicate
+
 from .view import TableView
 
 EMPTY: Ordinals = np.empty(0, dtype=np.int64)
@@ -102,6 +102,17 @@ class Lookup:
                 continue
             if all(number in equals for number in index.columns):
                 return self._equal(index, [[equals[number]] for number in index.columns])
+        return None
+
+    def exact(self, equalities: Sequence[Equals]) -> Ordinals | None:
+        """Live rows under one of the equalities, by the first equality index that serves one."""
+        found = self._composite(equalities)
+        if found is not None:
+            return found
+        for one in equalities:
+            index = self._index("equality", one.column)
+            if index is not None:
+                return self._equal(index, [[one.operand]])
         return None
 
     def _atom(self, atom: Equals | In | Between) -> Ordinals | None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from proxy.catalog import Index
 from proxy.recent import Key128
+
 from .view import TableView
 
 Ordinals = npt.NDArray[np.int64]

@@ -2,56 +2,41 @@
 
 For each base table the indexes give a superset of the rows the query needs; those rows are opened into
 Arrow columns and the engine runs the original query over them. Tables with selective predicates are
-fetched first, and what they hold narrows the tables joined to them.
+looked up first, and what they hold narrows the tables joined to them (semi-join reduction).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from proxy.arrow import Array, Chunked, Ordinals
 from proxy.catalog import Catalog, Index
-from proxy.reading import ReadCounters
 from proxy.result import Result
 from proxy.snapshot import DatabaseState
 from proxy.sql import statements as sql
-from proxy.sql.compare import bind
-from proxy.sql.explain import AccessReport, explain_plan
-from proxy.sql.plan import QueryPlan, TableAccess, plan_query
+from proxy.sql.access import QueryPlan, SemiJoin, TableAccess
+
+from proxy.sql.plan import plan_query
 from proxy.transaction import Transaction
 from proxy.values import result_columns
+
+from .access import Access, Fetched
+from .exchange import normal
 from .local import LocalEngine
-from .lookup import Lookup, candidates
-from .match import IndexedMatch, covering_index, match_column
-from .ordered import ordered_rows
 from .view import TableView
 
 PLAN_CACHE = 512
-ORDINAL = "__ordinal"
 SEMI_JOIN_KEYS = 20_000
-"""A join is narrowed by the keys of the other side when there are at most this many."""
+"""A join is narrowed by the keys of the other side when there are at most this many rows."""
 SEMI_JOIN_SHARE = 0.25
 """… and at most this share of the rows of the table that is narrowed."""
+DIRECT_ROWS = 64
+"""Results of at most this many rows may skip the engine."""
 
-
-@dataclass(slots=True)
-class Fetched:
-    """What was read of one table, and how."""
-
-    access: TableAccess
-    table: pa.Table
-    ordinals: Ordinals
-    used: list[str] = field(default_factory=list)
-    counters: ReadCounters = field(default_factory=ReadCounters)
-    seconds: float = 0.0
 
 
 class Selector:
@@ -66,6 +51,11 @@ class Selector:
         self._database = database
         self._engine = engine
         self._plans: OrderedDict[tuple[str, int], QueryPlan] = OrderedDict()
+
+    @property
+    def engine(self) -> LocalEngine:
+        """The local engine."""
+        return self._engine()
 
     def plan(self, statement: sql.Query) -> QueryPlan:
         """The plan of a query under the current catalog, cached by its text."""
@@ -91,7 +81,10 @@ class Selector:
     ) -> Result:
         """Run a query."""
         plan = self.plan(statement)
-        table, _ = self.run(plan, parameters, transaction)
+        self._database.ensure(access.table for access in plan.accesses)
+        table = self._direct(plan, parameters, transaction)
+        if table is None:
+            table, _ = self.run(plan, parameters, transaction)
         return Result(
             kind="rows",
             tag=f"SELECT {table.num_rows}",
@@ -105,13 +98,14 @@ class Selector:
         plan: QueryPlan,
         parameters: Sequence[object],
         transaction: Transaction | None,
-        ordinals_of: int | None = None,
     ) -> tuple[pa.Table, list[Fetched]]:
-        """Fetch what a plan needs and run it; ``ordinals_of`` names a table that keeps its ordinals."""
-        fetched = self.fetch(plan, parameters, transaction, ordinals_of)
+        """Fetch what a plan needs and let the engine run it."""
+        self._database.ensure(access.table for access in plan.accesses)
+        fetched = self.fetch(plan, parameters, transaction)
         tables = {one.access.name: one.table for one in fetched}
-        chosen = [parameters[place] for place in plan.parameters]
-        return self._engine().run(plan.sql, tables, chosen), fetched
+        now = transaction.started if transaction is not None else dt.datetime.now(dt.UTC)
+        table = self.engine.run(plan.sql, tables, plan.engine_parameters(parameters, now))
+        return table, fetched
 
     def view(self, table_id: int, transaction: Transaction | None) -> TableView:
         """One table as the transaction, if there is one, sees it."""
@@ -123,51 +117,59 @@ class Selector:
         plan: QueryPlan,
         parameters: Sequence[object],
         transaction: Transaction | None,
-        ordinals_of: int | None = None,
     ) -> list[Fetched]:
         """Look up and open the rows of every table of a plan."""
-        found: dict[str, tuple[TableView, Ordinals | None, Access]] = {}
-        for access in plan.accesses:
-            view = self.view(access.table.id, transaction)
-            one = Access(view, access, parameters)
-            found[access.name] = (view, one.lookup(self._database), one)
-        self._narrow(plan, found)
-        return [
-            one.open(ordinals, access.table.id == ordinals_of)
+        found = [
+            Access(self.view(access.table.id, transaction), access, parameters)
             for access in plan.accesses
-            for _, ordinals, one in [found[access.name]]
         ]
+        for one in found:
+            one.lookup()
+        self._narrow(plan.joins, found)
+        return [one.open() for one in found]
 
-    def _narrow(
-        self,
-        plan: QueryPlan,
-        found: dict[str, tuple[TableView, Ordinals | None, Access]],
-    ) -> None:
+    def _narrow(self, joins: Sequence[SemiJoin], found: Sequence[Access]) -> None:
         """Semi-join reduction: the keys of a small side narrow the other side of its joins."""
-        done: set[int] = set()
+        directions = [
+            (source, source_column, target, target_column)
+            for join in joins
+            for source, source_column, target, target_column, legal in (
+                (join.left, join.left_column, join.right, join.right_column, join.to_right),
+                (join.right, join.right_column, join.left, join.left_column, join.to_left),
+            )
+            if legal
+        ]
         progress = True
         while progress:
             progress = False
-            for number, join in enumerate(plan.joins):
-                if number in done:
+            for direction in list(directions):
+                source, target = found[direction[0]], found[direction[2]]
+                index = equality_index(target.access, direction[3])
+                if source.ordinals is None or index is None:
                     continue
-                source_view, source, source_access = found[join.source]
-                target_view, target, target_access = found[join.target]
-                index = equality_index(target_access.access, join.target_column)
-                if source is None or index is None:
+                limit = min(SEMI_JOIN_KEYS, SEMI_JOIN_SHARE * target.view.count())
+                if len(source.ordinals) > limit:
                     continue
-                limit = min(SEMI_JOIN_KEYS, SEMI_JOIN_SHARE * target_view.count())
-                if len(source) > limit or (target is not None and len(target) <= len(source)):
+                if target.ordinals is not None and len(target.ordinals) <= len(source.ordinals):
                     continue
-                keys = source_access.column(source, join.source_column)
-                words = target_access.words(index, keys)
-                narrowed = candidates(target_view, words)
-                if target is not None:
-                    narrowed = np.intersect1d(target, narrowed, assume_unique=True)
-                target_access.used.append(index.name)
-                found[join.target] = (target_view, narrowed, target_access)
-                done.add(number)
+                keys = source.column(direction[1])
+                target.narrow(index, keys)
+                directions.remove(direction)
                 progress = True
+
+    def _direct(
+        self,
+        plan: QueryPlan,
+        parameters: Sequence[object],
+        transaction: Transaction | None,
+    ) -> pa.Table | None:
+        """Rule 12: a few rows of one table, found exactly by an index, need no engine."""
+        if plan.direct is None or len(plan.accesses) != 1:
+            return None
+        access = plan.accesses[0]
+        one = Access(self.view(access.table.id, transaction), access, parameters)
+        table = one.direct(plan.direct, DIRECT_ROWS)
+        return None if table is None else normal(table)
 
     def explain(
         self,
@@ -179,116 +181,22 @@ class Selector:
     ) -> Result:
         """The plan as text; with ``analyze``, run it and say what it read."""
         plan = self.plan(statement)
-        reports: list[AccessReport] | None = None
-        seconds = 0.0
+        self._database.ensure(access.table for access in plan.accesses)
         if analyze:
             started = time.perf_counter()
-            _, fetched = self.run(plan, parameters, transaction)
+            table, fetched = self.run(plan, parameters, transaction)
             seconds = time.perf_counter() - started
             reports = [report_of(one) for one in fetched]
-        lines = explain_plan(plan, reports, seconds)
-        table = pa.table({"QUERY PLAN": pa.array(lines, pa.string())})
-        return Result("rows", "EXPLAIN", (("QUERY PLAN", "TEXT"),), table, len(lines))
+            lines = explain_plan(plan, reports, seconds, table.num_rows)
+        else:
+            lines = explain_plan(plan)
+        result = pa.table({"QUERY PLAN": pa.array(lines, pa.string())})
+        return Result("rows", "EXPLAIN", (("QUERY PLAN", "TEXT"),), result, len(lines))
 
     def show(self, statement: sql.Show) -> Result:
         """The value of a setting."""
         table = pa.table({statement.name: pa.array([statement.value], pa.string())})
         return Result("rows", "SHOW", ((statement.name, "TEXT"),), table, 1)
-
-
-class Access:
-    """One table access of a plan, on its way from predicate to Arrow table."""
-
-    def __init__(
-        self, view: TableView, access: TableAccess, parameters: Sequence[object]
-    ) -> None:
-        self.view = view
-        self.access = access
-        self._parameters = parameters
-        self._matched: dict[int, tuple[Index, IndexedMatch, Ordinals] | None] = {}
-        self.used: list[str] = []
-        self._counters = view.state.channel.counters.copy()
-        self._started = time.perf_counter()
-
-    def lookup(self, database: DatabaseState) -> Ordinals | None:
-        """Candidates by index, or None for all rows."""
-        access = self.access
-        predicate = access.predicate
-        if predicate is None:
-            found = None
-        else:
-            bound = bind(predicate, access.table, self._parameters)
-            lookup = Lookup(self.view, self._match)
-            found = lookup.find(bound)
-            self.used = lookup.used
-        if found is None and access.ordered is not None:
-            ordered = ordered_rows(self.view, access.ordered, self._parameters)
-            if ordered is not None:
-                index, found = ordered
-                self.used.append(index.name)
-        return found
-
-    def _match(self, number: int) -> tuple[Index, Ordinals] | None:
-        found = self._evaluate(number)
-        return None if found is None else (found[0], found[2])
-
-    def _evaluate(self, number: int) -> tuple[Index, IndexedMatch, Ordinals] | None:
-        if number not in self._matched:
-            match = self.access.matches[number]
-            text = match.text(self._parameters)
-            index = covering_index(self.access.table, match.columns)
-            if index is None or text is None:
-                self._matched[number] = None
-            else:
-                one = IndexedMatch(self.view, index, match.columns, text)
-                self._matched[number] = (index, one, one.ordinals())
-        return self._matched[number]
-
-    def column(self, ordinals: Ordinals, column_id: int) -> Array:
-        """Distinct values of one column for some rows."""
-        _, arrays = self.view.fetch(ordinals, [column_id])
-        return pc.unique(arrays[0]).drop_null()
-
-    def words(self, index: Index, keys: Array) -> npt.NDArray[np.uint64]:
-        """Index words of join keys, cast to the type of the index's column."""
-        from indexes.methods import equality
-
-        kind = self.access.table.column_by_id(index.columns[0]).type
-        prf = self.view.state.keys.index_words(index.id)
-        words, valid = equality.words(prf, [keys.cast(kind.arrow)], [kind])
-        return np.unique(words[valid])
-
-    def open(self, ordinals: Ordinals | None, with_ordinals: bool) -> Fetched:
-        """Open the rows into an Arrow table for the engine."""
-        view, access = self.view, self.access
-        if ordinals is None and not access.columns and not access.matches and not with_ordinals:
-            table = pa.table({ORDINAL: pa.nulls(view.count(), pa.bool_())})
-            return self._fetched(table, np.empty(0, dtype=np.int64))
-        wanted = view.live() if ordinals is None else ordinals
-        column_ids = [column.id for column in access.table.columns if column.id in access.columns]
-        order, arrays = view.fetch(wanted, column_ids)
-        names = [access.table.column_by_id(number).name for number in column_ids]
-        values: list[pa.Array | Chunked] = list(arrays)
-        for number, match in enumerate(access.matches):
-            found = self._evaluate(number)
-            names.append(match.name)
-            text = match.text(self._parameters)
-            known = None if found is None or found[1].query.complemented else found[2]
-            values.append(match_column(view, order, match.columns, text, known))
-        if with_ordinals or not names:
-            names.append(ORDINAL)
-            values.append(pa.array(order))
-        return self._fetched(pa.table(values, names=names), order)
-
-    def _fetched(self, table: pa.Table, ordinals: Ordinals) -> Fetched:
-        return Fetched(
-            self.access,
-            table,
-            ordinals,
-            self.used,
-            self.view.state.channel.counters.minus(self._counters),
-            time.perf_counter() - self._started,
-        )
 
 
 def equality_index(access: TableAccess, column_id: int) -> Index | None:
@@ -297,19 +205,3 @@ def equality_index(access: TableAccess, column_id: int) -> Index | None:
         if index.method == "equality" and index.columns == (column_id,):
             return index
     return None
-
-
-def report_of(fetched: Fetched) -> AccessReport:
-    """What EXPLAIN ANALYZE says of one table."""
-    counters = fetched.counters
-    return AccessReport(
-        name=fetched.access.name,
-        indexes=tuple(fetched.used),
-        rows=fetched.table.num_rows,
-        pages=counters.pages,
-        cached_pages=counters.cached_pages,
-        blobs=counters.rows + counters.packs,
-        bytes=counters.bytes,
-        store_seconds=counters.store_seconds,
-        seconds=fetched.seconds,
-    )

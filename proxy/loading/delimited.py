@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
@@ -30,6 +29,7 @@ from .detect import ColumnDetector
 from .overrides import typed
 from .scanner import is_blank, scan
 from .source import Reader, Source
+from .structure import CR, Positions, structure_of
 from .table import (
     BATCH_ROWS,
     MAX_RECORD,
@@ -43,9 +43,6 @@ from .table import (
 CHUNK: Final = 4 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
-_QUOTE, _CR, _LF = b'"\r\n'
-
-Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +51,10 @@ class Block:
 
     lines: Positions
     columns: list[Any]
+
+
+_Taken = tuple[Block, int, int]
+_NOTHING: Final = (Block(np.empty(0, dtype=np.int64), []), 0, 0)
 
 
 def read_delimited(
@@ -96,12 +97,10 @@ def read_delimited(
     )
 
 
-def _converted(
-    array: Any, column: str, kind: ColumnType, lines: Positions, name: str
-) -> Any:
+def _converted(array: Any, column: str, kind: ColumnType, lines: Positions, name: str) -> Any:
     """Texts as values; DataError E_IMPORT_VALUE with the line of the first that does not fit."""
     if kind.kind is not Kind.TEXT:
-        empty = pc.equal(array, "")
+        empty = pc.equal(array, pa.scalar(""))
         if pc.any(empty).as_py():
             array = pc.if_else(empty, pa.scalar(None, pa.string()), array)
     try:
@@ -165,20 +164,17 @@ class _Delimited:
             raise malformed(self._name, 1, "the file is UTF-16; it must be UTF-8")
         data = data.removeprefix(_BOM)
         while True:
-            more = reader.read(CHUNK) if len(data) <= MAX_RECORD else b""
-            final = not more
-            text = self._text(data, 1, final=final)
-            records = scan(text, 1, self._delimiter, name=self._name, final=final)
-            for line, fields, end in records:
-                if is_blank(fields):
-                    continue
-                rest = data[len(text[:end].encode()) :]
-                next_line = 1 + text.count("\n", 0, end)
-                return (rest + more, next_line, final), fields, line
-            if final:
-                if len(data) > MAX_RECORD:
-                    raise self._too_long(1)
+            more = reader.read(CHUNK)
+            text = self._text(data, 1, final=not more)
+            records = scan(text, 1, self._delimiter, name=self._name, final=not more)
+            for line, fields, end, next_line in records:
+                if not is_blank(fields):
+                    rest = data[len(text[:end].encode()) :]
+                    return (rest + more, next_line, not more), fields, line
+            if not more:
                 raise malformed(self._name, 1, "the file has no header line")
+            if len(data) > MAX_RECORD:
+                raise self._too_long(1)
             data += more
 
     def blocks(self, columns: int) -> Iterator[Block]:
@@ -186,16 +182,14 @@ class _Delimited:
         with self._source.open() as reader:
             (data, line, final), _, _ = self._header(reader)
             while data:
-                block, used = self._fast(data, line, columns, final=final)
+                block, used, next_line = self._fast(data, line, columns, final=final)
                 if used == 0:
-                    block, used = self._careful(data, line, columns, final=final)
-                if used == 0 and final:
-                    break
-                if used == 0 and len(data) > MAX_RECORD:
+                    block, used, next_line = self._careful(data, line, columns, final=final)
+                if used == 0 and (final or len(data) > MAX_RECORD):
                     raise self._too_long(line)
                 if len(block.lines):
                     yield block
-                line += data.count(b"\n", 0, used)
+                line = next_line
                 data = data[used:]
                 if not final:
                     more = reader.read(max(CHUNK - len(data), CHUNK // 4))
@@ -211,41 +205,42 @@ class _Delimited:
 
     # --- the fast reader --------------------------------------------------------------------------
 
-    def _fast(self, data: bytes, line: int, columns: int, *, final: bool) -> tuple[Block, int]:
-        """The whole records at the beginning of the data, and how many bytes they take.
+    def _fast(self, data: bytes, line: int, columns: int, *, final: bool) -> _Taken:
+        """The whole records at the beginning of the data, the bytes they take, and the next line.
 
         No bytes are taken when the records have to be read with care.
         """
-        nothing = Block(np.empty(0, dtype=np.int64), []), 0
-        if b"\0" in data:
-            return nothing
-        structure = _structure(data, ord(self._delimiter), final=final)
-        if structure is None:
-            return nothing
-        starts, ends, fields, used, newlines = structure
-        lengths = ends - starts
-        if len(starts) == 0 or int(lengths.max()) > MAX_RECORD:
-            return nothing
-        raw = np.frombuffer(data, dtype=np.uint8)
-        blank = (lengths == 0) | ((lengths == 1) & (raw[np.minimum(starts, len(raw) - 1)] == _CR))
+        structure = None
+        if b"\0" not in data:
+            structure = structure_of(data, ord(self._delimiter), final=final)
+        if structure is None or len(structure.starts) == 0:
+            return _NOTHING
+        starts, fields = structure.starts, structure.fields
+        lengths = structure.ends - starts
+        if int(lengths.max()) > MAX_RECORD:
+            return _NOTHING
         if columns > 1:
+            raw = np.frombuffer(data, dtype=np.uint8)
+            first = raw[np.minimum(starts, len(raw) - 1)]
+            blank = (lengths == 0) | ((lengths == 1) & (first == CR))
             starts, fields = starts[~blank], fields[~blank]
         if (fields != columns).any():
-            return nothing
-        piece = data[:used]
-        try:
-            piece.decode()
-        except UnicodeDecodeError:
-            return nothing
-        lines = line + np.searchsorted(newlines, starts)
-        if len(lines) == 0:
-            return Block(lines, []), used
-        arrays = self._parsed(piece, columns)
-        if arrays is None or len(arrays[0]) != len(lines):
-            return nothing
-        return Block(lines, arrays), used
+            return _NOTHING
+        piece = data[: structure.used]
+        lines = line + np.searchsorted(structure.newlines, starts)
+        arrays: list[Any] = []
+        if len(lines):
+            try:
+                piece.decode()
+            except UnicodeDecodeError:
+                return _NOTHING
+            arrays = self._parsed(piece, columns)
+            if not arrays or len(arrays[0]) != len(lines):
+                return _NOTHING
+        return Block(lines, arrays), len(piece), line + piece.count(b"\n")
 
-    def _parsed(self, piece: bytes, columns: int) -> list[Any] | None:
+    def _parsed(self, piece: bytes, columns: int) -> list[Any]:
+        """One string array per column; none when Arrow sees an error."""
         names = [str(number) for number in range(columns)]
         options: Any = arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -254,9 +249,10 @@ class _Delimited:
             null_values=[""],
             check_utf8=False,
         )
+        opened: Any = pa.BufferReader(piece)
         try:
             table = arrow_csv.read_csv(
-                pa.BufferReader(piece),
+                opened,
                 read_options=arrow_csv.ReadOptions(
                     use_threads=False, block_size=len(piece) + 1, column_names=names
                 ),
@@ -268,7 +264,7 @@ class _Delimited:
                 convert_options=options,
             )
         except pa.ArrowInvalid:
-            return None
+            return []
         return [column.combine_chunks() for column in table.columns]
 
     # --- the careful reader -----------------------------------------------------------------------
@@ -281,18 +277,19 @@ class _Delimited:
             if not final and fault.start >= len(data) - 3 and fault.end == len(data):
                 return data[: fault.start].decode()
             bad = line + data.count(b"\n", 0, fault.start)
-            raise malformed(
-                self._name, bad, "the text is not UTF-8", 
-            ) from None
+            raise malformed(self._name, bad, "the text is not UTF-8") from None
 
-    def _careful(self, data: bytes, line: int, columns: int, *, final: bool) -> tuple[Block, int]:
+    def _careful(self, data: bytes, line: int, columns: int, *, final: bool) -> _Taken:
         """As :meth:`_fast`, record by record."""
         text = self._text(data, line, final=final)
         lines: list[int] = []
         rows: list[list[str | None]] = []
         used = 0
-        for first, fields, end in scan(text, line, self._delimiter, name=self._name, final=final):
-            used = end
+        records = scan(text, line, self._delimiter, name=self._name, final=final)
+        for first, fields, end, next_line in records:
+            if end - used > MAX_RECORD:
+                raise self._too_long(first)
+            used, line = end, next_line
             if is_blank(fields) and columns > 1:
                 continue
             if len(fields) != columns:
@@ -302,66 +299,5 @@ class _Delimited:
             lines.append(first)
             rows.append(fields)
         arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-        return Block(np.array(lines, dtype=np.int64), arrays), len(text[:used].encode())
-
-
-def _structure(
-    data: bytes, delimiter: int, *, final: bool
-) -> tuple[Positions, Positions, Positions, int, Positions] | None:
-    """Where the records of a block are, or None when quotes or carriage returns are out of place.
-
-    Returns:
-        Start and end (without the newline) of each whole record, its number of fields, the bytes that
-        they take together, and the place of every newline.
-    """
-    raw = np.frombuffer(data, dtype=np.uint8)
-    newlines = np.flatnonzero(raw == _LF)
-    delimiters = np.flatnonzero(raw == delimiter)
-    ends = newlines
-    quotes: Positions | None = None
-    if b'"' in data:
-        quotes = np.flatnonzero(raw == _QUOTE)
-        # Behind an even number of quotes a byte is outside of them.
-        ends = newlines[np.searchsorted(quotes, newlines) & 1 == 0]
-        delimiters = delimiters[np.searchsorted(quotes, delimiters) & 1 == 0]
-    used = int(ends[-1]) + 1 if len(ends) else 0
-    if final and used < len(data):
-        ends = np.append(ends, len(data))
-        used = len(data)
-    if quotes is not None:
-        quotes = quotes[quotes < used]
-        if not _quotes_in_place(raw[:used], quotes, delimiter):
-            return None
-    if b"\r" in data and not _returns_in_place(raw[:used], quotes):
-        return None
-    starts = np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1] + 1])[: len(ends)]
-    fields = 1 + np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, starts)
-    return starts, ends, fields, used, newlines
-
-
-def _quotes_in_place(raw: npt.NDArray[np.uint8], quotes: Positions, delimiter: int) -> bool:
-    """Whether quotes open only at the beginning of a field and close only at its end.
-
-    A doubled quote inside a field closes and opens again at once.
-    """
-    if len(quotes) % 2:
-        return False
-    opening, closing = quotes[0::2], quotes[1::2]
-    before = raw[np.maximum(opening - 1, 0)]
-    opens = (opening == 0) | (before == delimiter) | (before == _LF) | (before == _QUOTE)
-    after = raw[np.minimum(closing + 1, len(raw) - 1)]
-    closes = (closing == len(raw) - 1) | (after == delimiter) | (after == _LF)
-    closes |= (after == _QUOTE) | (after == _CR)
-    return bool(opens.all() and closes.all())
-
-
-def _returns_in_place(raw: npt.NDArray[np.uint8], quotes: Positions | None) -> bool:
-    """Whether every carriage return outside of quotes is followed by a newline."""
-    returns = np.flatnonzero(raw == _CR)
-    if quotes is not None:
-        returns = returns[np.searchsorted(quotes, returns) & 1 == 0]
-    if len(returns) == 0:
-        return True
-    if returns[-1] == len(raw) - 1:
-        return False
-    return bool((raw[returns + 1] == _LF).all())
+        block = Block(np.array(lines, dtype=np.int64), arrays)
+        return block, len(text[:used].encode()), line

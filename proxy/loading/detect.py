@@ -30,9 +30,7 @@ MOMENTS: Final = (Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
 _SAMPLE: Final = 64
 _EXACT_DIGITS: Final = 15
 _EXACT_INTEGER: Final = 2**53
-_NUMBER: Final = (
-    r"^-?(0|[1-9][0-9]*)(\.[0-9]+([eE][+-]?[0-9]{1,3})?|[eE][+-][0-9]{1,3})?$"
-)
+_NUMBER: Final = r"^-?(0|[1-9][0-9]*)(\.[0-9]+([eE][+-]?[0-9]{1,3})?|[eE][+-][0-9]{1,3})?$"
 
 
 class ColumnDetector:
@@ -51,7 +49,7 @@ class ColumnDetector:
         """Consider a string array; NULL and empty texts say nothing."""
         if not self._candidates:
             return
-        values = array.filter(pc.not_equal(array, ""))
+        values = array.filter(pc.not_equal(array, pa.scalar("")))
         if not len(values):
             return
         self._seen = True

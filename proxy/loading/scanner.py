@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from .table import malformed
 
-Record = tuple[int, list[str | None], int]
-"""Line on which a record begins, its fields, and where in the text the next one begins."""
+Record = tuple[int, list[str | None], int, int]
+"""Line on which a record begins, its fields, and where the next one begins: in the text, and its line."""
 
 _QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
 
@@ -25,9 +25,7 @@ def _plain(delimiter: str) -> re.Pattern[str]:
     return re.compile(f"[^{re.escape(delimiter)}\r\n]*")
 
 
-def scan(
-    text: str, line: int, delimiter: str, *, name: str, final: bool
-) -> Iterator[Record]:
+def scan(text: str, line: int, delimiter: str, *, name: str, final: bool) -> Iterator[Record]:
     """Records of a text that begins at the beginning of a record.
 
     Args:
@@ -67,7 +65,7 @@ def scan(
             if position == end:
                 if not final:
                     return
-                yield first, _checked(fields, name, first), end
+                yield first, _checked(fields, name, first), end, line
                 return
             mark = text[position]
             position += 1
@@ -80,7 +78,7 @@ def scan(
             elif mark != "\n":
                 raise malformed(name, line, "text follows a closing quote")
             line += 1
-            yield first, _checked(fields, name, first), position
+            yield first, _checked(fields, name, first), position, line
             break
 
 

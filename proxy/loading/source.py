@@ -13,7 +13,7 @@ import sys
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from encdb.errors import OperationalError, err
 
@@ -44,9 +44,20 @@ class Source:
         self.path = None if str(path) == "-" else Path(path)
         self.name = "standard input" if self.path is None else f'"{self.path.name}"'
         self._identity: tuple[int, ...] | None = None
-        self._spool = b""
+        self._spool: bytes | None = None
         if self.path is None:
             self._spool = self._read_all(stream if stream is not None else sys.stdin.buffer)
+        elif self.path.is_fifo() or self.path.is_char_device():
+            with self._opened(self.path) as pipe:
+                self._spool = self._read_all(pipe)
+
+    def _opened(self, path: Path) -> IO[bytes]:
+        try:
+            return path.open("rb")
+        except OSError as fault:
+            raise err(
+                OperationalError, "E_INPUT_FILE", f"{self.name} cannot be read: {fault.strerror}"
+            ) from None
 
     def _read_all(self, stream: IO[bytes]) -> bytes:
         data = stream.read(MAX_TEXT + 1)
@@ -64,23 +75,20 @@ class Source:
             OperationalError: E_INPUT_FILE when the file is missing, unreadable or changed since it
                 was opened before.
         """
-        try:
-            raw: IO[bytes] = (
-                io.BytesIO(self._spool)
-                if self.path is None
-                else self.path.open("rb", opener=_regular)
-            )
-        except OSError as fault:
-            raise err(
-                OperationalError, "E_INPUT_FILE", f"{self.name} cannot be read: {fault.strerror}"
-            ) from None
+        spool, path = self._spool, self.path
+        if spool is not None:
+            raw: IO[bytes] = io.BytesIO(spool)
+        else:
+            assert path is not None
+            raw = self._opened(path)
         with raw:
-            size = len(self._spool) if self.path is None else self._same(raw)
+            size = self._same(raw) if spool is None else len(spool)
             head = raw.read(2)
             raw.seek(0)
             if head == GZIP:
                 with gzip.GzipFile(fileobj=raw) as unpacked:
-                    yield Reader(unpacked, self.name, max(FREE_GROWTH, MAX_RATIO * size))
+                    packed: Any = unpacked
+                    yield Reader(packed, self.name, max(FREE_GROWTH, MAX_RATIO * size))
             else:
                 yield Reader(raw, self.name, None)
 
@@ -103,13 +111,6 @@ class Source:
         """The first 64 KiB, decompressed."""
         with self.open() as reader:
             return reader.read(HEAD)
-
-
-def _regular(path: str, flags: int) -> int:
-    """Open without waiting for a writer, should the path be a pipe."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    os.set_blocking(descriptor, True)
-    return descriptor
 
 
 class Reader:

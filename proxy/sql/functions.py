@@ -26,23 +26,15 @@ TABLE_FUNCTIONS: Final = frozenset(["ExplodingGenerateSeries", "GenerateSeries",
 """Functions that may stand in FROM; ``range`` besides, which has no class."""
 
 NAMED: Final[dict[str, tuple[int, int]]] = {
-    "acosh": (1, 1),
     "age": (1, 2),
-    "asinh": (1, 1),
-    "atanh": (1, 1),
     "cardinality": (1, 1),
-    "cosh": (1, 1),
     "every": (1, 1),
     "gcd": (2, 2),
     "isfinite": (1, 1),
     "json_array_length": (1, 1),
-    "json_typeof": (1, 1),
     "jsonb_array_length": (1, 1),
-    "jsonb_typeof": (1, 1),
     "lcm": (2, 2),
     "make_date": (3, 3),
-    "num_nonnulls": (1, 64),
-    "num_nulls": (1, 64),
     "octet_length": (1, 1),
     "regr_avgx": (2, 2),
     "regr_avgy": (2, 2),
@@ -50,9 +42,7 @@ NAMED: Final[dict[str, tuple[int, int]]] = {
     "regr_intercept": (2, 2),
     "regr_r2": (2, 2),
     "regr_slope": (2, 2),
-    "sinh": (1, 1),
     "statement_timestamp": (0, 0),
-    "tanh": (1, 1),
     "transaction_timestamp": (0, 0),
 }
 """Functions that sqlglot has no class for: name, least and most arguments."""

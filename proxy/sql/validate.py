@@ -98,7 +98,6 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "Like": frozenset({"this", "expression", "negate"}),
     "ILike": frozenset({"this", "expression", "negate"}),
     "Escape": _BINARY,
-    "SimilarTo": _BINARY,
     "Any": _UNARY,
     "All": _UNARY,
     "BitwiseNot": _UNARY,
@@ -231,6 +230,7 @@ _PLAIN: Final[dict[str, str]] = {
     "Update": "UPDATE within a query",
     "Delete": "DELETE within a query",
     "Command": "this statement",
+    "SimilarTo": "SIMILAR TO",
     "Overlay": "overlay()",
 }
 

@@ -34,9 +34,7 @@ def add(
     from proxy.documents import add_documents
 
     with open_session(store, access) as session, Progress("adding", "documents") as progress:
-        report = add_documents(
-            session, paths, collection, lambda done, _path: progress("", done)
-        )
+        report = add_documents(session, paths, collection, lambda done, _path: progress("", done))
     for skipped in report.skipped:
         say(one_line(f"skipped {skipped.path}: {skipped.reason}"))
     counts = {

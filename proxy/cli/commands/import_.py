@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from encdb.errors import UsageError, err
-from proxy.cli.importing import ImportRequest, run_import
+from proxy.cli.importing import ImportRequest, prepare, run_import
 from proxy.cli.opening import open_session
 from proxy.cli.options import Access, access_options, data_format_options, store_argument
 from proxy.cli.output import Format, Output
@@ -74,26 +74,14 @@ def import_(
         file=file,
         table=table,
         primary_key=tuple(columns_of(pk)) if pk else (),
-        indexes=tuple(index_of(text) for text in indexes),
+        indexes=indexes,
         types=dict(type_of(text) for text in types),
         file_format=file_format,
         batch=batch,
     )
+    prepared = prepare(request)
     with open_session(store, access) as session, Output(form) as output:
-        run_import(session, request, output)
-
-
-def index_of(text: str) -> tuple[str, tuple[str, ...]]:
-    """``METHOD:COL[,COL]`` as a method and its columns."""
-    method, colon, columns = text.partition(":")
-    if not colon or not method.strip() or not columns.strip():
-        raise err(
-            UsageError,
-            "E_USAGE",
-            f'--index "{text}" is not METHOD:COL[,COL]',
-            "Write for instance --index equality:zip",
-        )
-    return method.strip().casefold(), tuple(columns_of(columns))
+        run_import(session, prepared, output)
 
 
 def type_of(text: str) -> tuple[str, str]:

@@ -1,0 +1,290 @@
+"""One table of a plan, on its way from predicate to Arrow table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from indexes.methods import equality
+from indexes.types import ColumnType, Kind
+from proxy.arrow import Array, Chunked, Ordinals, one_array, pick
+from proxy.catalog import Index
+from proxy.reading import ReadCounters
+from proxy.sql.access import DirectOutput, MatchColumn, OrderedAccess, TableAccess
+from proxy.sql.compare import bind
+from proxy.sql.names import ORDINAL
+from proxy.sql.predicates import EVERYTHING, And, Equals, Literal, Operand, Predicate
+
+from .exchange import engine_table
+from .lookup import Lookup, candidates, constants, literal
+from .match import IndexedMatch, covering_index, match_column
+from .ordered import end_rows
+from .view import TableView
+
+_INTEGER_BITS = {Kind.SMALLINT: 16, Kind.INTEGER: 32, Kind.BIGINT: 64}
+ENDS_SHARE = 0.25
+"""An ordered read of more than this share of the table is left to a scan."""
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What was read of one table, and how."""
+
+    access: TableAccess
+    table: pa.Table
+    used: list[str] = field(default_factory=list)
+    live: int = 0
+    counters: ReadCounters = field(default_factory=ReadCounters)
+    seconds: float = 0.0
+
+
+class Access:
+    """One table access of a plan with its parameters.
+
+    Attributes:
+        ordinals: candidates so far, ascending; None for all live rows.
+    """
+
+    def __init__(
+        self, view: TableView, access: TableAccess, parameters: Sequence[object]
+    ) -> None:
+        self.view = view
+        self.access = access
+        self.ordinals: Ordinals | None = None
+        self.used: list[str] = []
+        self._parameters = parameters
+        self._matched: dict[int, tuple[Index, IndexedMatch, Ordinals] | None] = {}
+        self._before = view.state.channel.counters.copy()
+        self._started = time.perf_counter()
+
+    def lookup(self) -> None:
+        """Find candidates by index."""
+        access = self.access
+        predicate = access.predicate
+        if predicate is not None and predicate != EVERYTHING:
+            bound = bind(predicate, access.table, self._parameters)
+            lookup = Lookup(self.view, self._match)
+            self.ordinals = lookup.find(bound.predicate)
+            self.used = lookup.used
+        elif access.ordered is not None:
+            self._order(access.ordered)
+        elif access.extremes:
+            self._extremes()
+
+    def _order(self, ordered: OrderedAccess) -> None:
+        """ORDER BY … LIMIT: everything up to the key of the last row that is needed."""
+        column = self.access.table.column_by_id(ordered.column)
+        index = self._range_index(ordered.column)
+        primary = self.access.table.primary_key
+        never_null = column.not_null or (primary is not None and column.id in primary.columns)
+        if index is None or (ordered.nulls_first and not never_null):
+            return
+        limit = self._count(ordered.limit, None)
+        offset = self._count(ordered.offset, 0)
+        if limit is None or offset is None:
+            return
+        wanted = max(limit + offset, 1)
+        if wanted > ENDS_SHARE * self.view.count():
+            return
+        found = end_rows(self.view, index, wanted, descending=ordered.descending)
+        if found is None or not found[1]:
+            return
+        low, high = (found[0], None) if ordered.descending else (None, found[0])
+        self.ordinals = Lookup(self.view, self._match).between(index, low, high)
+        self.used.append(index.name)
+
+    def _extremes(self) -> None:
+        """MIN and MAX: a row that holds each of them."""
+        parts: list[Ordinals] = []
+        for extremum in self.access.extremes:
+            index = self._range_index(extremum.column)
+            if index is None:
+                return
+            found = end_rows(self.view, index, 1, descending=extremum.greatest)
+            if found is None:
+                continue
+            key = found[0]
+            low, high = (key, None) if extremum.greatest else (None, key)
+            ordinals = Lookup(self.view, self._match).between(index, low, high)
+            if ordinals is None:
+                return
+            parts.append(ordinals)
+            self.used.append(index.name)
+        self.ordinals = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+
+    def _count(self, operand: Operand | None, absent: int | None) -> int | None:
+        """A number of rows; ``absent`` when there is none, or when it is NULL."""
+        if operand is None:
+            return absent
+        value = (
+            operand.value
+            if isinstance(operand, Literal)
+            else self._parameters[operand.index]
+        )
+        if value is None:
+            return absent
+        return value if isinstance(value, int) and value >= 0 else None
+
+    def _range_index(self, column_id: int) -> Index | None:
+        for index in self.access.table.indexes:
+            if index.method == "range" and index.columns == (column_id,):
+                return index
+        return None
+
+    # --- Keyword matches ----------------------------------------------------------------------------
+
+    def _match(self, number: int) -> tuple[Index, Ordinals] | None:
+        found = self._evaluate(number)
+        return None if found is None else (found[0], found[2])
+
+    def _text(self, match: MatchColumn) -> str | None:
+        query = match.query
+        value = query.value if isinstance(query, Literal) else self._parameters[query.index]
+        return value if isinstance(value, str) else None
+
+    def _evaluate(self, number: int) -> tuple[Index, IndexedMatch, Ordinals] | None:
+        if number not in self._matched:
+            match = self.access.matches[number]
+            text = self._text(match)
+            index = covering_index(self.access.table, match.columns)
+            if index is None or text is None:
+                self._matched[number] = None
+            else:
+                one = IndexedMatch(self.view, index, match.columns, text)
+                self._matched[number] = (index, one, one.ordinals())
+        return self._matched[number]
+
+    # --- Joins --------------------------------------------------------------------------------------
+
+    def column(self, column_id: int) -> Array:
+        """Distinct values, without NULL, of one column over the candidates."""
+        assert self.ordinals is not None
+        _, arrays = self.view.fetch(self.ordinals, [column_id])
+        return one_array(pc.unique(one_array(arrays[0]))).drop_null()
+
+    def narrow(self, index: Index, keys: Array) -> None:
+        """Keep only candidates whose column of an equality index is among ``keys``."""
+        kind = self.access.table.column_by_id(index.columns[0]).type
+        fitting = fit(keys, kind)
+        prf = self.view.state.keys.index_words(index.id)
+        words, valid = equality.words(prf, [fitting], [kind])
+        found = candidates(self.view, np.unique(words[valid]))
+        if self.ordinals is not None:
+            found = np.intersect1d(self.ordinals, found, assume_unique=True)
+        self.ordinals = found
+        if index.name not in self.used:
+            self.used.append(index.name)
+
+    # --- Rows ---------------------------------------------------------------------------------------
+
+    def open(self) -> Fetched:
+        """Open the rows into an Arrow table for the engine."""
+        view, access = self.view, self.access
+        live = view.count()
+        if self.ordinals is None and not (access.columns or access.matches or access.ordinals):
+            return self._fetched(engine_table((), (), live), live)
+        wanted = view.live() if self.ordinals is None else self.ordinals
+        column_ids = [column.id for column in access.table.columns if column.id in access.columns]
+        order, arrays = view.fetch(wanted, column_ids)
+        columns = [access.table.column_by_id(number) for number in column_ids]
+        described = [(column.name, column.type) for column in columns]
+        values: list[Array | Chunked] = list(arrays)
+        for number, match in enumerate(access.matches):
+            found = self._evaluate(number)
+            known = None if found is None or found[1].query.complemented else found[2]
+            described.append((match.name, ColumnType(Kind.BOOLEAN)))
+            values.append(match_column(view, order, match.columns, self._text(match), known))
+        if access.ordinals:
+            described.append((ORDINAL, ColumnType(Kind.BIGINT)))
+            values.append(pa.array(order))
+        return self._fetched(engine_table(described, values, len(order)), live)
+
+    def _fetched(self, table: pa.Table, live: int) -> Fetched:
+        return Fetched(
+            self.access,
+            table,
+            self.used,
+            live,
+            self.view.state.channel.counters.minus(self._before),
+            time.perf_counter() - self._started,
+        )
+
+    # --- Rule 12: without the engine ----------------------------------------------------------------
+
+    def direct(self, outputs: Sequence[DirectOutput], most: int) -> pa.Table | None:
+        """The result of a query that is a conjunction of equalities, one of them by an equality index.
+
+        Args:
+            outputs: the columns of the result.
+            most: give up when there are more candidates than this.
+
+        Returns:
+            The rows, rechecked against every equality; None when the engine has to answer.
+        """
+        found = self._exact(most, [one.column for one in outputs])
+        if found is None:
+            return None
+        order, values = found
+        columns = [self.access.table.column_by_id(one.column) for one in outputs]
+        return engine_table(
+            [(one.name, column.type) for one, column in zip(outputs, columns, strict=True)],
+            [values[one.column] for one in outputs],
+            len(order),
+        )
+
+    def exact_ordinals(self, most: int) -> Ordinals | None:
+        """Ordinals, ascending, of the rows of such a query, or None."""
+        found = self._exact(most, [])
+        return None if found is None else np.sort(found[0])
+
+    def _exact(
+        self, most: int, wanted: Sequence[int]
+    ) -> tuple[Ordinals, dict[int, Array]] | None:
+        """Rows that fulfil the predicate by their values, and the columns wanted of them."""
+        access = self.access
+        bound = bind(access.predicate, access.table, self._parameters)
+        equalities = equalities_of(bound.predicate)
+        if not bound.exact or not equalities or has_floats(access, equalities):
+            return None
+        found = Lookup(self.view, self._match).exact(equalities)
+        if found is None or len(found) > most:
+            return None
+        numbers = [*dict.fromkeys([*wanted, *(one.column for one in equalities)])]
+        order, arrays = self.view.fetch(found, numbers)
+        values = dict(zip(numbers, map(one_array, arrays), strict=True))
+        keep = np.ones(len(order), dtype=np.bool_)
+        for one in equalities:
+            kind = access.table.column_by_id(one.column).type
+            constant = constants([literal(one.operand)], kind)
+            same = pc.equal(values[one.column], constant[0])
+            keep &= pc.fill_null(same, fill_value=False).to_numpy(zero_copy_only=False)
+        chosen = np.flatnonzero(keep)
+        return order[chosen], {number: pick(one, chosen) for number, one in values.items()}
+
+
+def equalities_of(predicate: Predicate | None) -> list[Equals]:
+    """The equalities of a conjunction, or none when there is anything else in it."""
+    parts = predicate.parts if isinstance(predicate, And) else (predicate,)
+    found = [part for part in parts if isinstance(part, Equals)]
+    return found if len(found) == len(parts) else []
+
+
+def has_floats(access: TableAccess, equalities: Sequence[Equals]) -> bool:
+    """Whether a float is compared: NaN equals NaN in SQL, and not in a recheck by value."""
+    kinds = {access.table.column_by_id(one.column).type.kind for one in equalities}
+    return bool(kinds & {Kind.REAL, Kind.DOUBLE})
+
+
+def fit(keys: Array, kind: ColumnType) -> Array:
+    """Join keys in the type of the column they are compared with; those that do not fit match nothing."""
+    bits = _INTEGER_BITS.get(kind.kind)
+    if bits is not None and pa.types.is_integer(keys.type) and keys.type.bit_width > bits:
+        low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        keys = keys.filter(pc.and_(pc.greater_equal(keys, low), pc.less_equal(keys, high)))
+    cast: Array = keys.cast(kind.arrow)
+    return cast
