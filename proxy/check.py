@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from encdb import wire
 from encdb.errors import EncdbError
@@ -227,13 +228,10 @@ class TableChecker:
             if index.method == "range":
                 stored = [reader.all() for reader in self.state.segments.sorted(index.id)]
                 stored.append(self.state.recent_index.entries(index.id))
-                keys, ordinals = merge.merge_entries(stored, self._view.live_mask)
                 parts = [part.ranges[index.id] for part in derived if index.id in part.ranges]
-                expected_keys, expected_ordinals = merge.merge_entries(parts, None)
-                if not (
-                    np.array_equal(keys, expected_keys)
-                    and np.array_equal(ordinals, expected_ordinals)
-                ):
+                found = in_order(*merge.merge_entries(stored, self._view.live_mask))
+                expected = in_order(*merge.merge_entries(parts))
+                if not all(map(np.array_equal, found, expected)):
                     return f'"{index.name}" differs from the rows'
         return None
 
@@ -262,6 +260,14 @@ def expected_tokens(index: Index, derived: list[NewRows]) -> list[int]:
         for place, more in enumerate(part.statistics[index.id][1]):
             sums[place] += more
     return sums
+
+
+def in_order(
+    keys: npt.NDArray[np.uint64], ordinals: Ordinals
+) -> tuple[npt.NDArray[np.uint64], Ordinals]:
+    """Sorted entries by key and then by ordinal."""
+    order = np.lexsort((ordinals, keys[:, 1], keys[:, 0]))
+    return keys[order], ordinals[order]
 
 
 def same_postings(left: EncodedLists, right: EncodedLists) -> bool:

@@ -146,7 +146,7 @@ def _import_sqlite(session: Session, prepared: Prepared) -> list[ImportReport]:
         try:
             for loaded in source.tables:
                 report = _import_one(session, prepared, loaded, told=True)
-                reports.append(report)  # noqa: PERF401 - a failure must find those before it.
+                reports.append(report)
         except BaseException:
             if request.batch is None:
                 for report in reports:

@@ -54,7 +54,7 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "GroupingSets": frozenset({"expressions"}),
     "Cube": frozenset({"expressions"}),
     "Rollup": frozenset({"expressions"}),
-    "Order": frozenset({"expressions"}),
+    "Order": frozenset({"this", "expressions"}),
     "Ordered": frozenset({"this", "desc", "nulls_first"}),
     "Limit": frozenset({"expression"}),
     "Offset": frozenset({"expression"}),
@@ -253,6 +253,20 @@ def _check_like(node: exp.Expr) -> None:
         )
 
 
+def _check_array(node: exp.Expr) -> None:
+    """PostgreSQL reads ``'{1,2}'`` as an array; the engine would not."""
+    inner = node.this
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if isinstance(inner, exp.Literal | exp.Cast):
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "an array written as a string is not supported",
+            "Write ARRAY[1, 2], or IN (1, 2)",
+        )
+
+
 def _check_star(node: exp.Expr) -> None:
     parent = node.parent
     if isinstance(parent, exp.Count | exp.Select | exp.Column) or parent is None:
@@ -286,6 +300,8 @@ def _check_if(node: exp.Expr) -> None:
 
 
 _SPECIAL: Final = {
+    "All": _check_array,
+    "Any": _check_array,
     "Like": _check_like,
     "ILike": _check_like,
     "Star": _check_star,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .chooser import Chooser
+from tests.differential.chooser import Chooser
 
 UTC = dt.UTC
 WORDS = ("alpha", "beta", "gamma", "delta", "omega", "pi")
@@ -101,7 +101,7 @@ def decimal(precision: int, scale: int) -> tuple[tuple[Decimal, ...], Maker]:
     top = 10**precision - 1
 
     def scaled(number: int) -> Decimal:
-        return Decimal(number).scaleb(-scale)
+        return Decimal(f"{number}E-{scale}")
 
     def make(choose: Chooser) -> Decimal:
         return scaled(choose.number(-500, 500) if choose.chance(50) else choose.number(-top, top))
@@ -271,9 +271,9 @@ def normal(value: Any) -> Any:
             return ("nan",)
         return ("float", 0.0 if value == 0 else value)
     if isinstance(value, Decimal):
-        return ("number", value.normalize() if value else Decimal(0))
+        return ("number", value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return ("number", Decimal(value).normalize() if value else Decimal(0))
+        return ("number", Decimal(value))
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
         return ("moment", value.astimezone(UTC).replace(tzinfo=None))
     if isinstance(value, dt.timedelta):

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from .kinds import normal
+from tests.differential.kinds import normal
 
 SETTINGS = {
     "integer_division": True,
@@ -89,11 +89,7 @@ class Oracle:
             self._connection.execute("BEGIN")
         try:
             self._connection.execute(sql, list(parameters))
-            broken = {
-                code for code, query in self._checks if self._connection.execute(query).fetchone()
-            }
-            if broken:
-                raise Violation("|".join(sorted(broken)))
+            self._verify()
         except BaseException:
             self._connection.execute("ROLLBACK")
             if not alone:
@@ -103,6 +99,11 @@ class Oracle:
             self._connection.execute("COMMIT")
         else:
             self._open.append((sql, tuple(parameters)))
+
+    def _verify(self) -> None:
+        broken = {code for code, query in self._checks if self._connection.execute(query).fetchone()}
+        if broken:
+            raise Violation("|".join(sorted(broken)))
 
     def begin(self) -> None:
         """Begin a transaction."""

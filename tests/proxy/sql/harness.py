@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -88,7 +89,7 @@ class Engine:
             self.connection.executemany(f"INSERT INTO {quoted} VALUES ({holes})", rows)
 
     def run(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
-        return self.connection.execute(sql, list(parameters)).to_arrow_table()
+        return self.connection.sql(sql, params=list(parameters) or None).to_arrow_table()
 
 
 def engine_type(kind: ColumnType) -> str:
@@ -287,7 +288,7 @@ def sample() -> dict[str, list[list[object]]]:
             [0.1, -0.0, 1e300, 9007199254740992.0, 4.6][n % 5],
             n % 3 == 0,
             bytes([n % 4]),
-            f"00000000-0000-0000-0000-{n % 8:012d}",
+            uuid.UUID(int=n % 8),
             ["red fox", "blue whale", "red whale", "fox"][n % 4],
         ]
         for place in range(1, len(row)):
