@@ -17,7 +17,7 @@ from encdb.errors import NotSupportedError, ProgrammingError, err
 
 from ..catalog import suggest
 from .expressions import parse_expression
-from .names import check_new_name, check_schema, fold
+from .names import BINARY_COLLATIONS, check_new_name, check_schema, fold
 from .statements import (
     CheckDef,
     ColumnDef,
@@ -45,7 +45,6 @@ _POSTGRES_METHODS: Final = {
 _CONSTRAINT_WORDS: Final = frozenset(
     {"CONSTRAINT", "NOT", "NULL", "DEFAULT", "PRIMARY", "UNIQUE", "CHECK", "REFERENCES", "GENERATED", "COLLATE"}
 )
-_BINARY_COLLATIONS: Final = frozenset({"c", "posix", "ucs_basic", "default"})
 
 
 def unsupported(what: str, fix: str | None = None) -> NotSupportedError:
@@ -204,7 +203,7 @@ def _column(cursor: Cursor, parts: _Parts) -> ColumnDef:
 def _column_option(cursor: Cursor) -> None:
     if cursor.skip("COLLATE"):
         collation = cursor.name("a collation")
-        if fold(collation) not in _BINARY_COLLATIONS:
+        if fold(collation) not in BINARY_COLLATIONS:
             raise unsupported(f'the collation "{collation}"', "Leave it out: text is compared by code point")
     elif cursor.at("GENERATED"):
         raise unsupported("a GENERATED column", "Give the values in INSERT, or use DEFAULT")

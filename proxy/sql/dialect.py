@@ -237,6 +237,7 @@ def _limit(node: exp.Expr) -> exp.Expr:
 _TRANSLATORS: Final[dict[str, Callable[[exp.Expr], exp.Expr]]] = {
     "ByteString": _string,
     "Cast": lambda node: translate_cast(node) if isinstance(node, exp.Cast) else node,
+    "Collate": lambda node: node.this,
     "Decode": _encode,
     "Encode": _encode,
     "Escape": _escape,

@@ -18,6 +18,9 @@ from encdb.errors import NotSupportedError, ProgrammingError, err
 SCHEMAS: Final = frozenset({"public", "main"})
 MAX_NAME_BYTES: Final = 255
 
+BINARY_COLLATIONS: Final = frozenset({"c", "posix", "ucs_basic", "default"})
+"""Collations by code point, which is how text is compared here whatever a statement says."""
+
 ORDINAL: Final = "__ordinal"
 """The hidden column of UPDATE and DELETE plans: the row's ordinal, BIGINT."""
 

@@ -14,6 +14,7 @@ from sqlglot import exp
 from encdb.errors import NotSupportedError, ProgrammingError, err
 
 from ..catalog import suggest
+from .names import BINARY_COLLATIONS, fold
 from .functions import (
     AGGREGATES,
     HINTS,
@@ -101,6 +102,7 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "Any": _UNARY,
     "All": _UNARY,
     "BitwiseNot": _UNARY,
+    "Collate": _BINARY,
     "AtTimeZone": frozenset({"this", "zone"}),
     **dict.fromkeys(
         ["And", "Or", "EQ", "NEQ", "GT", "GTE", "LT", "LTE", "NullSafeEQ", "NullSafeNEQ", "Add", "Sub", "Mul", "Div", "Mod", "IntDiv", "DPipe", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseLeftShift", "BitwiseRightShift"],
@@ -211,7 +213,6 @@ def _unknown(node: exp.Expr, name: str) -> NotSupportedError | ProgrammingError:
 
 
 _PLAIN: Final[dict[str, str]] = {
-    "Collate": "COLLATE",
     "TableSample": "TABLESAMPLE",
     "National": "a national string N'…'",
     "Placeholder": "a named parameter",
@@ -267,6 +268,17 @@ def _check_array(node: exp.Expr) -> None:
         )
 
 
+def _check_collation(node: exp.Expr) -> None:
+    """The collations that compare by code point are the order there is; others are refused."""
+    if fold(node.expression.name) not in BINARY_COLLATIONS:
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            f'the collation "{node.expression.name}" is not supported',
+            "Leave it out: text is compared by code point",
+        )
+
+
 def _check_star(node: exp.Expr) -> None:
     parent = node.parent
     if isinstance(parent, exp.Count | exp.Select | exp.Column) or parent is None:
@@ -302,6 +314,7 @@ def _check_if(node: exp.Expr) -> None:
 _SPECIAL: Final = {
     "All": _check_array,
     "Any": _check_array,
+    "Collate": _check_collation,
     "Like": _check_like,
     "ILike": _check_like,
     "Star": _check_star,
