@@ -17,8 +17,15 @@ def one_array(values: Array | Chunked) -> Array:
     """The chunks of an array as one array."""
     if isinstance(values, pa.Array):
         return values
-    joined: Array = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
-    return joined
+    if values.num_chunks == 1:
+        return values.chunk(0)
+    joined: Any = values.combine_chunks()
+    return joined if isinstance(joined, pa.Array) else pa.concat_arrays(joined.chunks)
+
+
+def nulls(size: int, kind: Any) -> Array:
+    """So many NULLs of a type."""
+    return pa.nulls(size, kind)
 
 
 def chunked(chunks: list[Any], kind: Any) -> Chunked:

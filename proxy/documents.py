@@ -116,11 +116,9 @@ class _Adder:
         table = self._state.table
         columns = [table.column(name).id for name in ("id", "path", "digest")]
         order, (ids, paths, digests) = self._view.fetch(self._view.live(), columns)
-        for ordinal, path, digest in zip(
-            order.tolist(), paths.to_pylist(), digests.to_pylist(), strict=True
-        ):
-            self._ordinals.setdefault(path, []).append(ordinal)
-            self._known.setdefault(path, set()).add(digest)
+        for ordinal, path, digest in zip(order.tolist(), paths, digests, strict=True):
+            self._ordinals.setdefault(str(path), []).append(ordinal)
+            self._known.setdefault(str(path), set()).add(str(digest))
         if len(ids):
             self._next = int(pc.max(ids).as_py()) + 1
 
@@ -187,14 +185,9 @@ def search(
         order, (paths, titles) = view.fetch(
             np.sort(ranked.ordinals), [table.column(name).id for name in ("path", "title")]
         )
-        texts = dict(
-            zip(
-                order.tolist(),
-                zip(paths.to_pylist(), titles.to_pylist(), strict=True),
-                strict=True,
-            )
-        )
-    return [
-        Hit(*texts[ordinal], score)
-        for ordinal, score in zip(ranked.ordinals.tolist(), ranked.scores.tolist(), strict=True)
-    ]
+        places = {ordinal: place for place, ordinal in enumerate(order.tolist())}
+        found: list[Hit] = []
+        for ordinal, score in zip(ranked.ordinals.tolist(), ranked.scores.tolist(), strict=True):
+            place = places[ordinal]
+            found.append(Hit(str(paths[place]), str(titles[place]), score))
+    return found

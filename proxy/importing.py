@@ -17,6 +17,7 @@ import pyarrow as pa
 from encdb.errors import ProgrammingError, UsageError, err
 
 from . import schema
+from .arrow import nulls
 from .catalog import Catalog, Table, suggest
 from .loading.table import LoadedTable
 from .result import Result, done
@@ -236,7 +237,7 @@ class _Import:
         arrays = [
             batch.column(places[fold(column.name)])
             if fold(column.name) in places
-            else pa.nulls(batch.num_rows, column.type.arrow)
+            else nulls(batch.num_rows, column.type.arrow)
             for column in table.columns
         ]
         fields = [pa.field(column.name, column.type.arrow) for column in table.columns]

@@ -88,7 +88,7 @@ class Channel:
         if self.snapshot is None:
             raise RuntimeError("the store was read outside of a statement")
         started = time.perf_counter()
-        answer: wire.ReadResponse = self.snapshot.read(request)  # type: ignore[arg-type]
+        answer: wire.ReadResponse = self.snapshot.read(request)
         self.counters.store_seconds += time.perf_counter() - started
         return answer
 

@@ -150,7 +150,7 @@ class TableState:
         """
         floor = self._floor()
         manifest_changed = self._apply_manifest(heads)
-        fresh = self._apply_deltas(heads, manifest_changed, catalog_hash)
+        fresh = self._apply_deltas(heads, catalog_hash)
         self._check_floor(floor)
         if manifest_changed:
             self._rebuild()
@@ -209,10 +209,7 @@ class TableState:
         return True
 
     def _apply_deltas(
-        self,
-        heads: wire.TableHeads,
-        manifest_changed: bool,
-        catalog_hash: Callable[[int], bytes],
+        self, heads: wire.TableHeads, catalog_hash: Callable[[int], bytes]
     ) -> list[PendingDelta]:
         chains: dict[bytes, list[PendingDelta]] = {}
         for writer, chain in self.pending.items():

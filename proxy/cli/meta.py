@@ -85,17 +85,23 @@ def describe(catalog: Catalog, name: str, output: Output) -> None:
         list_tables(catalog, output)
         return
     table = catalog.table(unquoted(name))
-    output.text(f"Table {table.name}")
+    # A person sees an empty place where a program gets null.
+    nothing = "" if output.for_people else None
+    output.heading(f"Table {table.name}")
     output.result(
         ("column", "type", "constraint", "default"),
         (
-            (column.name, column.type.sql, _constraint(table, column), column.default)
+            (
+                column.name,
+                column.type.sql,
+                _constraint(table, column) or nothing,
+                nothing if column.default is None else column.default,
+            )
             for column in table.columns
         ),
     )
     if table.indexes:
-        output.text("")
-        output.text("Indexes")
+        output.heading("Indexes")
         output.result(("index", "method", "columns", "unique", "visibility"), _indexes(table))
     for check in table.checks:
         output.text(f"Check {check.name}: {check.expression}")

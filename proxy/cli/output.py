@@ -47,6 +47,7 @@ class Output:
         self.expanded = False
         """Whether a table shows one column a line instead of one row a line."""
         self._writer = _writer(form, self.stream)
+        self._gap = False
 
     @property
     def for_people(self) -> bool:
@@ -55,6 +56,8 @@ class Output:
 
     def result(self, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Write one result: column names and rows of Python values in that order."""
+        self._separate()
+        self._gap = True
         if self.for_people and self.expanded:
             from proxy.cli.render import write_expanded
 
@@ -66,6 +69,16 @@ class Output:
         """Write a line that only a person wants; the other forms leave it out."""
         if self.for_people:
             self.stream.write(text + "\n")
+            self._gap = False
+
+    def heading(self, text: str) -> None:
+        """Write a line above what follows, with an empty one before it where something stands."""
+        self._separate()
+        self.text(text)
+
+    def _separate(self) -> None:
+        if self._gap and self.for_people:
+            self.stream.write("\n")
 
     def __enter__(self) -> Self:
         return self
@@ -180,14 +193,10 @@ class _TableWriter:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._results = 0
 
     def result(self, columns: Sequence[str], rows: Iterable[Row]) -> None:
         from proxy.cli.render import write_table
 
-        if self._results:
-            self._stream.write("\n")
-        self._results += 1
         write_table(self._stream, columns, rows)
 
     def close(self) -> None:

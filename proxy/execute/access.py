@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -261,8 +262,8 @@ class Access:
         for one in equalities:
             kind = access.table.column_by_id(one.column).type
             constant = constants([literal(one.operand)], kind)
-            same = pc.equal(values[one.column], constant[0])
-            keep &= pc.fill_null(same, fill_value=False).to_numpy(zero_copy_only=False)
+            same: Any = pc.equal(values[one.column], constant[0])
+            keep &= same.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
         chosen = np.flatnonzero(keep)
         return order[chosen], {number: pick(one, chosen) for number, one in values.items()}
 
@@ -285,6 +286,7 @@ def fit(keys: Array, kind: ColumnType) -> Array:
     bits = _INTEGER_BITS.get(kind.kind)
     if bits is not None and pa.types.is_integer(keys.type) and keys.type.bit_width > bits:
         low, high = -(1 << bits - 1), (1 << bits - 1) - 1
-        keys = keys.filter(pc.and_(pc.greater_equal(keys, low), pc.less_equal(keys, high)))
+        numbers = keys.to_numpy()
+        keys = pick(keys, np.flatnonzero((numbers >= low) & (numbers <= high)))
     cast: Array = keys.cast(kind.arrow)
     return cast

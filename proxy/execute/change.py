@@ -241,7 +241,7 @@ class Changer:
         place = table.schema.get_field_index(ORDINAL)
         ordinals = np.asarray(table.column(place).to_numpy(), dtype=np.int64)
         unique, first = np.unique(ordinals, return_index=True)
-        return unique, table.remove_column(place).take(pa.array(first))
+        return unique, table.remove_column(place).take(pa.array(first))  # type: ignore[arg-type]
 
     def _merge(
         self,

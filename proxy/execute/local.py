@@ -82,7 +82,8 @@ class LocalEngine:
         Raises:
             ProgrammingError, NotSupportedError: the statement is wrong, or is no query.
             DataError: an expression failed on a row: E_OUT_OF_RANGE, E_DIVISION_BY_ZERO, …
-            OperationalError: E_ENGINE_MEMORY or E_INTERRUPTED.
+            OperationalError: E_ENGINE_MEMORY, or E_INTERRUPTED after :meth:`interrupt`.
+            KeyboardInterrupt: a signal came, such as that of Ctrl-C.
         """
         inputs = {name: engine_input(table) for name, table in tables.items()}
         rows = sum(table.num_rows for table in inputs.values())
@@ -98,7 +99,7 @@ class LocalEngine:
                 plan = instance.plan(sql, inputs)
                 self._running = plan
                 return normal(plan.run(inputs, parameters))
-            except duckdb.Error as caught:
+            except (duckdb.Error, RuntimeError) as caught:
                 fault = caught
             finally:
                 self._running = None
@@ -107,6 +108,9 @@ class LocalEngine:
                 self._instances.pop(threads).close()
         # Raised outside the handler, so that the engine's message, which may quote rows, is not
         # carried along as the error's context.
+        if isinstance(fault, RuntimeError) and "interrupted" in str(fault):
+            # The engine looks for signals while it runs, and swallows what their handlers raise.
+            raise KeyboardInterrupt
         raise translated(fault)
 
     def interrupt(self) -> None:

@@ -111,9 +111,10 @@ class IndexedMatch:
         sums = np.zeros(len(self._index.columns), dtype=np.int64)
         known = state.manifest.statistics.get(self._index.id)
         parts = [known.tokens] if known else []
-        for totals in (state.pending_totals(), self._view.overlay.statistics()):
-            if self._index.id in totals:
-                parts.append(tuple(totals[self._index.id][1]))
+        pending = (state.pending_totals(), self._view.overlay.statistics())
+        parts.extend(
+            tuple(totals[self._index.id][1]) for totals in pending if self._index.id in totals
+        )
         for part in parts:
             sums[: len(part)] += np.array(part, dtype=np.int64)
         return Statistics(self._view.count(), tuple(sums.tolist()))

@@ -151,18 +151,27 @@ def _substring(node: exp.Expr) -> exp.Expr:
     folded = constants.fold(start)
     if folded is not None and folded.type is constants.Type.STRING:
         raise _refuse("substring with a pattern", "Use regexp_replace, or ~ to test")
-    if folded is not None and isinstance(folded.value, int) and folded.value >= 1 and folded.type is not constants.Type.PARAMETER:
+    if (
+        folded is not None
+        and folded.type is constants.Type.INTEGER
+        and isinstance(folded.value, int)
+        and folded.value >= 1
+    ):
         return node
-    first = exp.Case(
-        ifs=[exp.If(this=exp.LT(this=_paren(start), expression=exp.Literal.number(1)), true=exp.Literal.number(1))],
-        default=start.copy(),
-    )
+    first = _at_least(start, 1)
     node.set("start", first)
     if length is not None:
         end = exp.Add(this=_paren(start), expression=_paren(length))
         rest = exp.Sub(this=exp.Paren(this=end), expression=exp.Paren(this=first.copy()))
-        node.set("length", _call("greatest", rest, exp.Literal.number(0)))
+        node.set("length", _at_least(rest, 0))
     return node
+
+
+def _at_least(node: exp.Expr, least: int) -> exp.Case:
+    """The greater of both, or NULL; ``greatest`` would pass NULL over."""
+    bound = exp.Literal.number(least)
+    low = exp.If(this=exp.LT(this=_paren(node), expression=bound), true=bound.copy())
+    return exp.Case(ifs=[low], default=node.copy())
 
 
 def _paren(node: exp.Expr) -> exp.Expr:
@@ -195,10 +204,10 @@ def _format(node: exp.Expr) -> exp.Expr:
     text = constants.string(format_) if format_ is not None else None
     codes = re.findall(r"%-?([A-Za-z])", text or "")
     rest = re.sub(r"%-?[A-Za-z]", "", text or "")
-    if text is None or not codes or not set(codes) <= _FORMAT_CODES or re.search(r"[A-Za-z0-9\"]", rest):
+    if not codes or not set(codes) <= _FORMAT_CODES or re.search(r"[A-Za-z0-9\"]", rest):
         raise _refuse("this format", "Use YYYY, MM, DD, HH24, MI, SS with punctuation between them")
     if isinstance(node, exp.StrToTime):
-        return exp.cast(node, "TIMESTAMPTZ", copy=False) if node.parent is None else exp.Cast(this=node, to=exp.DataType.build("TIMESTAMPTZ"))
+        return exp.Cast(this=node, to=exp.DataType.build("TIMESTAMPTZ"))
     return node
 
 

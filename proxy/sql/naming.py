@@ -15,18 +15,21 @@ UNNAMED: Final = "?column?"
 _NAMES: Final[dict[str, str]] = {
     "ArrayAgg": "array_agg",
     "ArraySize": "array_length",
+    "AtTimeZone": "timezone",
     "BitwiseAndAgg": "bit_and",
     "BitwiseOrAgg": "bit_or",
     "BitwiseXorAgg": "bit_xor",
     "Boolean": "bool",
-    "Case": "case",
+    "Corr": "corr",
     "CurrentDate": "current_date",
     "CurrentTimestamp": "now",
     "ExplodingGenerateSeries": "generate_series",
     "GroupConcat": "string_agg",
+    "Interval": "interval",
     "Localtimestamp": "localtimestamp",
     "LogicalAnd": "bool_and",
     "LogicalOr": "bool_or",
+    "ParseJSON": "json",
     "Pow": "power",
     "Rand": "random",
     "SHA2Digest": "sha256",
@@ -66,7 +69,11 @@ def column_name(node: exp.Expr) -> str:
     if isinstance(node, exp.Alias | exp.Column):
         return str(node.alias_or_name)
     if isinstance(node, exp.Cast):
-        return _cast_name(node)
+        return "div" if isinstance(node.this, exp.IntDiv) else _cast_name(node)
+    if isinstance(node, exp.Case):
+        default = node.args.get("default")
+        name = UNNAMED if default is None else column_name(default)
+        return "case" if name == UNNAMED else name
     if isinstance(node, exp.Subquery):
         items = node.this.expressions if isinstance(node.this, exp.Select) else []
         return column_name(items[0]) if items else UNNAMED

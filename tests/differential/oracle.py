@@ -101,7 +101,9 @@ class Oracle:
             self._open.append((sql, tuple(parameters)))
 
     def _verify(self) -> None:
-        broken = {code for code, query in self._checks if self._connection.execute(query).fetchone()}
+        broken = {
+            code for code, query in self._checks if self._connection.execute(query).fetchone()
+        }
         if broken:
             raise Violation("|".join(sorted(broken)))
 

@@ -48,7 +48,7 @@ def test_an_unexpected_error_does_not_show_its_text(capsys, monkeypatch):
 def test_debug_shows_a_traceback(capsys, monkeypatch):
     monkeypatch.setenv("ENCDB_DEBUG", "1")
     with pytest.raises(ZeroDivisionError) as caught:
-        1 // 0
+        _ = 1 // 0
     assert report(caught.value) == 1
     assert "Traceback" in capsys.readouterr().err
 

@@ -16,7 +16,16 @@ from proxy.cli.main import cli, main
 from proxy.cli.options import Access
 
 ROOT = Path(__file__).resolve().parents[3]
-HEAVY = ("numpy", "pyarrow", "duckdb", "sqlglot", "rich", "prompt_toolkit", "cryptography", "whoosh")
+HEAVY = (
+    "numpy",
+    "pyarrow",
+    "duckdb",
+    "sqlglot",
+    "rich",
+    "prompt_toolkit",
+    "cryptography",
+    "whoosh",
+)
 
 
 def encdb_process(*arguments, **options):

@@ -20,7 +20,7 @@ VALUES = (
     'a,"b"\n',
     b"\x00\xff",
     date(2026, 1, 2),
-    datetime(2026, 1, 2, 3, 4, 5),  # noqa: DTZ001 - TIMESTAMP has no zone.
+    datetime(2026, 1, 2, 3, 4, 5),
     uuid.UUID(int=1),
 )
 NAMES = [f"c{number}" for number in range(len(VALUES))]

@@ -102,10 +102,11 @@ def test_describe_calls_indexes_hidden_or_visible(run):
     assert done.status == 0
     lines = done.out.splitlines()
     assert lines[0] == "Table residents"
+    assert lines[lines.index("Indexes") - 1] == ""
     text = done.out
-    assert "id         BIGINT       primary key  NULL" in text
-    assert "age        SMALLINT     not null     NULL" in text
-    assert "email      TEXT         unique       NULL" in text
+    assert "id         BIGINT       primary key\n" in text
+    assert "age        SMALLINT     not null\n" in text
+    assert "email      TEXT         unique\n" in text
     by_name = {line.split()[0]: line for line in lines if line.startswith("residents_")}
     assert by_name["residents_zip_idx"].endswith("hidden")
     assert by_name["residents_age_idx"].split()[1] == "range"
