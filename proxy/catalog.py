@@ -46,6 +46,10 @@ class Index:
     unique: bool = False
     primary: bool = False
     options: tuple[tuple[str, str], ...] = ()
+    created: int = 0
+    """Catalog version that made the index: every delta written before it has been folded."""
+    complete: int = 0
+    """Epoch from which on the table's segments cover the index."""
 
     def option(self, name: str, default: str) -> str:
         """The value given in ``WITH (name = …)``, or ``default``."""
@@ -241,7 +245,17 @@ def _table_out(table: Table) -> dict[str, Any]:
             [c.id, c.name, c.type.sql, c.not_null, c.default] for c in table.columns
         ],
         "indexes": [
-            [i.id, i.name, i.method, list(i.columns), i.unique, i.primary, list(i.options)]
+            [
+                i.id,
+                i.name,
+                i.method,
+                list(i.columns),
+                i.unique,
+                i.primary,
+                list(i.options),
+                i.created,
+                i.complete,
+            ]
             for i in table.indexes
         ],
         "checks": [[check.name, check.expression] for check in table.checks],
@@ -271,8 +285,20 @@ def _table_in(body: dict[str, Any]) -> Table:
                 unique,
                 primary,
                 tuple((key, value) for key, value in options),
+                created,
+                complete,
             )
-            for number, name, method, columns, unique, primary, options in body["indexes"]
+            for (
+                number,
+                name,
+                method,
+                columns,
+                unique,
+                primary,
+                options,
+                created,
+                complete,
+            ) in body["indexes"]
         ),
         checks=tuple(Check(name, expression) for name, expression in body["checks"]),
         foreign_keys=tuple(

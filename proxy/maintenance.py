@@ -98,6 +98,7 @@ class Maintenance:
                 )
             answer = self._store.commit(request)
             if isinstance(answer, wire.Committed):
+                self._database.expect(request)
                 with self._snapshot():
                     return True
         return False

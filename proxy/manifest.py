@@ -76,6 +76,8 @@ class Manifest:
     liveness: tuple[SegmentInfo, ...] = ()
     """Liveness segments, oldest first; a later one wins block by block."""
     statistics: dict[int, IndexStatistics] = field(default_factory=dict)
+    forgot_writers: bool = False
+    """Whether ends of idle writers were ever dropped from the frontier."""
 
 
 def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> bytes:
@@ -89,6 +91,7 @@ def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> 
         },
         "segments": [list(info.to_tuple()) for info in manifest.segments],
         "liveness": [list(info.to_tuple()) for info in manifest.liveness],
+        "forgot": manifest.forgot_writers,
         "statistics": {
             index: [stats.documents, list(stats.tokens)]
             for index, stats in manifest.statistics.items()
@@ -117,6 +120,7 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
                 index: IndexStatistics(documents, tuple(tokens))
                 for index, (documents, tokens) in body["statistics"].items()
             },
+            forgot_writers=body["forgot"],
         )
     except (KeyError, TypeError, ValueError, IndexError) as problem:
         raise IntegrityFailure from problem

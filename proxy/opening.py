@@ -93,7 +93,9 @@ def open_session(
         database = identity_of(store)
         opened = keyrings.load(database, keyring, passphrase)
         memory = Pin.load(pin_path(opened.path, database), opened.root.derive("pin")) if pin else None
-        session = Session(store, opened.root, database, memory, recorder)
+        session = Session(
+            store, opened.root, database, opened.genesis_hash, memory, recorder
+        )
         session.notices = opened.notices
     except BaseException:
         store.close()

@@ -134,8 +134,13 @@ def with_index(catalog: Catalog, table: Table, index: Index) -> Table:
     )
 
 
-def create_index(catalog: Catalog, statement: CreateIndex) -> tuple[Catalog, Table, Index]:
-    """The catalog with a new index, its table as it becomes, and the index."""
+def create_index(
+    catalog: Catalog, statement: CreateIndex, complete: int = 0
+) -> tuple[Catalog, Table, Index]:
+    """The catalog with a new index, its table as it becomes, and the index.
+
+    ``complete`` is the epoch whose manifest will cover the rows there are.
+    """
     table = catalog.table(statement.table)
     columns = tuple(table.column(name).id for name in statement.columns)
     if len(set(columns)) != len(columns):
@@ -165,6 +170,8 @@ def create_index(catalog: Catalog, statement: CreateIndex) -> tuple[Catalog, Tab
         columns=columns,
         unique=statement.unique,
         options=options,
+        created=catalog.version + 1,
+        complete=complete,
     )
     changed = with_index(catalog, table, index)
     return catalog.with_table(changed), changed, index

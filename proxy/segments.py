@@ -22,15 +22,15 @@ class SegmentReaders:
         self._keys = keys
         self._channel = channel
         self._infos: tuple[SegmentInfo, ...] = ()
-        self._hashed: dict[int, HashedReader] = {}
-        self._sorted: dict[int, SortedReader] = {}
+        self._hashed: dict[bytes, HashedReader] = {}
+        self._sorted: dict[bytes, SortedReader] = {}
 
     def stand_on(self, manifest: Manifest) -> None:
         """Follow a new manifest; readers of segments that it still names stay open."""
         self._infos = manifest.segments
-        kept = {info.segment for info in self._infos}
-        self._hashed = {number: one for number, one in self._hashed.items() if number in kept}
-        self._sorted = {number: one for number, one in self._sorted.items() if number in kept}
+        kept = {info.salt for info in self._infos}
+        self._hashed = {salt: one for salt, one in self._hashed.items() if salt in kept}
+        self._sorted = {salt: one for salt, one in self._sorted.items() if salt in kept}
 
     def hashed(self) -> list[HashedReader]:
         """Readers of all hashed segments, which all hidden exact-match indexes share."""
@@ -48,21 +48,21 @@ class SegmentReaders:
         """The reader of one hashed segment."""
         if info.kind != HASHED:
             raise IntegrityFailure
-        if info.segment not in self._hashed:
-            self._hashed[info.segment] = HashedReader(
+        if info.salt not in self._hashed:
+            self._hashed[info.salt] = HashedReader(
                 info, self._keys.hashed, self._table, self._pages_of(info)
             )
-        return self._hashed[info.segment]
+        return self._hashed[info.salt]
 
     def sorted_reader(self, info: SegmentInfo) -> SortedReader:
         """The reader of one sorted segment."""
         if info.kind != SORTED:
             raise IntegrityFailure
-        if info.segment not in self._sorted:
-            self._sorted[info.segment] = SortedReader(
+        if info.salt not in self._sorted:
+            self._sorted[info.salt] = SortedReader(
                 info, self._keys.sorted_key(info.index), self._table, self._pages_of(info)
             )
-        return self._sorted[info.segment]
+        return self._sorted[info.salt]
 
     def _pages_of(self, info: SegmentInfo) -> Callable[[Sequence[int]], list[bytes]]:
         def read(numbers: Sequence[int]) -> list[bytes]:

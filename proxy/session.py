@@ -29,12 +29,13 @@ from .catalog import Catalog, Table
 from .execute.change import Changer
 from .execute.define import Definer
 from .execute.local import LocalEngine
-from .execute.select import Selector
+from .execute.select import Selector, explained
 from .maintenance import Maintenance
 from .pin import Pin
 from .result import Result, done
 from .snapshot import DatabaseState, tampered
 from .sql import statements as sql
+from .sql.explain import explain
 from .sql.parse import parse_script
 from .transaction import Transaction, Writer
 
@@ -50,6 +51,7 @@ class Session:
         store: the store, opened.
         root: the database's root key.
         database: 16 bytes, the database's identity.
+        genesis: SHA-256 of the first sealed catalog, from the keyring; None to accept any.
         pin: the last state seen, or None to keep none.
         recorder: records what the store is sent, or None.
     """
@@ -59,6 +61,7 @@ class Session:
         store: Store,
         root: Key,
         database: bytes,
+        genesis: bytes | None = None,
         pin: Pin | None = None,
         recorder: Recorder | None = None,
     ) -> None:
@@ -66,7 +69,7 @@ class Session:
         self._pin = pin
         self.trace = recorder
         self.notices: tuple[str, ...] = ()
-        self.database = DatabaseState(root, database, pin.state if pin else None)
+        self.database = DatabaseState(root, database, genesis, pin.state if pin else None)
         self._writer = Writer(store)
         self._engine: LocalEngine | None = None
         self._parsed: OrderedDict[str, sql.Statement] = OrderedDict()
@@ -224,7 +227,8 @@ class Session:
             case sql.Explain():
                 return self._explain(statement, parameters)
             case sql.Begin():
-                return self._begin(statement)
+                self.begin()
+                return done("BEGIN")
             case sql.Commit():
                 self.commit()
                 return done("COMMIT")
@@ -247,9 +251,15 @@ class Session:
     def _explain(self, statement: sql.Explain, parameters: tuple[object, ...]) -> Result:
         inner = statement.statement
         if not isinstance(inner, sql.Query):
-            raise err(
-                NotSupportedError, "E_NOT_SUPPORTED", "EXPLAIN of anything but a query is not served"
-            )
+            if statement.analyze:
+                raise err(
+                    NotSupportedError,
+                    "E_NOT_SUPPORTED",
+                    "EXPLAIN ANALYZE of anything but a query is not served",
+                    "Use EXPLAIN without ANALYZE.",
+                )
+            with self.reading():
+                return explained(explain(self._changer.plan(inner)))
         with self.reading():
             return self._selector.explain(
                 inner, parameters, self._transaction, analyze=statement.analyze
@@ -319,10 +329,6 @@ class Session:
         self.database.channel.snapshot = None
         if held is not None:
             held.__exit__(None, None, None)
-
-    def _begin(self, statement: sql.Begin) -> Result:
-        self.begin()
-        return done("BEGIN")
 
     def commit(self) -> None:
         """Commit the open transaction, if there is one; it ends either way."""

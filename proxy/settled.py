@@ -42,9 +42,11 @@ class SettledRows:
         self._keys = keys
         self._channel = channel
         self._infos: tuple[SegmentInfo, ...] = ()
-        self._readers: dict[int, LivenessReader] = {}
+        # Salts are fresh for each build and come from verified data, so nothing that a store numbers
+        # twice can be taken for something else in these caches.
+        self._readers: dict[bytes, LivenessReader] = {}
         self._homes: dict[int, int] | None = None
-        self._entries: dict[tuple[int, int], LivenessEntry] = {}
+        self._entries: dict[tuple[bytes, int], LivenessEntry] = {}
         self._live: Ordinals | None = None
         self._columns: ByteCache[Array] = ByteCache(COLUMN_CACHE_BYTES)
         self._slots: ByteCache[npt.NDArray[np.uint16]] = ByteCache(COLUMN_CACHE_BYTES // 4)
@@ -52,14 +54,14 @@ class SettledRows:
     def stand_on(self, manifest: Manifest) -> None:
         """Follow a new manifest; what its predecessor shares with it stays cached."""
         self._infos = manifest.liveness
-        kept = {info.segment for info in self._infos}
-        self._readers = {number: one for number, one in self._readers.items() if number in kept}
+        kept = {info.salt for info in self._infos}
+        self._readers = {salt: one for salt, one in self._readers.items() if salt in kept}
         self._entries = {place: one for place, one in self._entries.items() if place[0] in kept}
         self._homes = None
         self._live = None
 
     def _reader(self, info: SegmentInfo) -> LivenessReader:
-        reader = self._readers.get(info.segment)
+        reader = self._readers.get(info.salt)
         if reader is None:
             reader = LivenessReader(
                 info,
@@ -67,7 +69,7 @@ class SettledRows:
                 self._table,
                 lambda numbers: self._channel.pages(self._table, info.segment, numbers),
             )
-            self._readers[info.segment] = reader
+            self._readers[info.salt] = reader
         return reader
 
     def _home(self) -> dict[int, int]:
@@ -93,7 +95,7 @@ class SettledRows:
             place = homes.get(block)
             if place is None:
                 continue
-            entry = self._entries.get((self._infos[place].segment, block))
+            entry = self._entries.get((self._infos[place].salt, block))
             if entry is None:
                 missing.setdefault(place, []).append(block)
             else:
@@ -101,7 +103,7 @@ class SettledRows:
         for place, wanted in missing.items():
             info = self._infos[place]
             for entry in self._reader(info).entries(wanted):
-                self._entries[(info.segment, entry.block)] = entry
+                self._entries[info.salt, entry.block] = entry
                 found[entry.block] = entry
             if any(block not in found for block in wanted):
                 raise IntegrityFailure
@@ -184,14 +186,14 @@ class SettledRows:
         arrays: dict[tuple[int, int], Array] = {}
         wanted: dict[int, tuple[LivenessEntry, int, ColumnType | None]] = {}
         for entry in entries:
-            present = self._slots.get(entry.pack)
+            present = self._slots.get(entry.salt)
             if present is None:
                 address = pack_address(entry.pack, DIRECTORY_COLUMN)
                 wanted[address] = (entry, DIRECTORY_COLUMN, None)
             else:
                 slots[entry.pack] = present
             for column_id, kind in columns:
-                array = self._columns.get((entry.pack, column_id))
+                array = self._columns.get((entry.salt, column_id))
                 if array is None:
                     wanted[pack_address(entry.pack, column_id)] = (entry, column_id, kind)
                 else:
@@ -208,9 +210,9 @@ class SettledRows:
             if column_type is None:
                 present = decode_directory(plain)
                 slots[entry.pack] = present
-                self._slots.put(entry.pack, present, len(plain))
+                self._slots.put(entry.salt, present, len(plain))
             else:
                 array = decode_column(plain, column_type)
                 arrays[entry.pack, column_id] = array
-                self._columns.put((entry.pack, column_id), array, len(plain))
+                self._columns.put((entry.salt, column_id), array, len(plain))
         return slots, arrays

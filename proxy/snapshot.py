@@ -80,7 +80,8 @@ class TableState:
         self.version = 0
         """Grows with every change of this state; caches of derived values compare it."""
         self._pin = pin
-        self._required: dict[bytes, int] = {}
+        self._expected: dict[bytes, int] = {}
+        self._expected_epoch = 0
 
     @property
     def epoch(self) -> int:
@@ -135,11 +136,12 @@ class TableState:
             folded={writer: end.number for writer, end in self.manifest.frontier.items()},
         )
 
-    def require(self, writer: bytes, number: int) -> None:
-        """Another table's delta names (writer, number) as written together with it."""
-        self._required[writer] = max(number, self._required.get(writer, 0))
-        if self.loaded:
-            self._check_required()
+    def expect(self, change: wire.TableChange) -> None:
+        """A change to this table was acknowledged: the next state served must contain it."""
+        if change.delta is not None:
+            self._expected[change.delta.writer] = change.delta.n
+        if change.swap is not None:
+            self._expected_epoch = change.swap.epoch
 
     def apply(self, heads: wire.TableHeads, catalog_hash: Callable[[int], bytes]) -> list[DeltaBody]:
         """Verify what the store answered and stand on it; returns the bodies that are new.
@@ -152,12 +154,13 @@ class TableState:
         manifest_changed = self._apply_manifest(heads)
         fresh = self._apply_deltas(heads, catalog_hash)
         self._check_floor(floor)
+        self._check_expected()
+        self._check_indexes(fresh)
         if manifest_changed:
             self._rebuild()
         elif fresh:
             self._add(fresh)
         self.loaded = True
-        self._check_required()
         if manifest_changed or fresh:
             self.version += 1
         return [delta.body for delta in fresh]
@@ -286,14 +289,23 @@ class TableState:
             if known[0] == number and known[1] != seen_hash:
                 raise tampered(f'table "{self.table.name}" was replaced by another history')
 
-    def _check_required(self) -> None:
+    def _check_expected(self) -> None:
+        """What the store has acknowledged to this client must be there."""
         reach = self.frontier()
-        for writer, number in self._required.items():
-            if reach.get(writer, (0, b""))[0] < number:
-                raise tampered(
-                    f'half of a transaction is missing from table "{self.table.name}"'
-                )
-        self._required.clear()
+        lost = any(
+            reach.get(writer, (0, b""))[0] < number for writer, number in self._expected.items()
+        )
+        if lost or self.epoch < self._expected_epoch:
+            raise rolled_back(f'the store lost a change of table "{self.table.name}"')
+        self._expected.clear()
+
+    def _check_indexes(self, fresh: Sequence[PendingDelta]) -> None:
+        """Every live index must cover all rows: those settled before it, and those pending."""
+        for index in self.table.indexes:
+            if index.complete > self.epoch:
+                raise rolled_back(f'the store serves table "{self.table.name}" without an index')
+            if any(delta.body.catalog_version < index.created for delta in fresh):
+                raise tampered(f'a delta of "{self.table.name}" was written without an index')
 
     def _rebuild(self) -> None:
         self.recent, self.removed = {}, set()
@@ -305,6 +317,8 @@ class TableState:
         deltas = list(deltas)
         for delta in deltas:
             for ordinal in delta.body.added.tolist():
+                if ordinal in self.recent:
+                    raise tampered(f'the store gave an ordinal of "{self.table.name}" out twice')
                 self.recent[ordinal] = delta.body.txn
             self.recent_index.add(delta.body)
         for delta in deltas:
@@ -327,8 +341,14 @@ class TableState:
 class DatabaseState:
     """The verified catalog and the state of every table that a statement has touched."""
 
-    def __init__(self, root: Key, database: bytes, pin: PinState | None) -> None:
+    def __init__(
+        self, root: Key, database: bytes, genesis: bytes | None, pin: PinState | None
+    ) -> None:
         self._root = root
+        self._genesis = genesis
+        self._failure: TamperError | None = None
+        self._expecting = False
+        self._expected_version = -1
         self.channel = Channel()
         self.database = database
         self._pin = pin
@@ -341,9 +361,22 @@ class DatabaseState:
 
     def read(self, snapshot: StoreSnapshot) -> None:
         """Bring the catalog and every open table up to this store snapshot."""
-        heads = self._ask(snapshot, if_changed=self.catalog is not None)
-        if not heads.unchanged:
+        if self._failure is not None:
+            raise self._failure
+        if_changed = self.catalog is not None and not self._expecting
+        heads = self._ask(snapshot, if_changed=if_changed)
+        if not (heads.unchanged and if_changed):
             self._apply(heads)
+        self._expecting = False
+
+    def expect(self, commit: wire.Commit) -> None:
+        """A commit was acknowledged: a store that does not serve it from now on has lost it."""
+        self._expecting = True
+        if commit.catalog is not None:
+            self._expected_version = commit.catalog.version
+        for change in commit.changes:
+            if change.table in self.tables:
+                self.tables[change.table].expect(change)
 
     def ensure(self, tables: Iterable[schema.Table]) -> None:
         """Open the tables that are not open yet, at the snapshot of the running statement."""
@@ -371,6 +404,17 @@ class DatabaseState:
         return answer
 
     def _apply(self, heads: wire.Heads) -> None:
+        """Verify and take over; after a failure nothing is answered from the half-applied state."""
+        try:
+            self._verify(heads)
+        except TamperError as failure:
+            self._failure = failure
+            raise
+        except IntegrityFailure:
+            self._failure = tampered("what the store served does not verify")
+            raise self._failure from None
+
+    def _verify(self, heads: wire.Heads) -> None:
         if heads.database != self.database:
             raise tampered("the store now answers for another database")
         if heads.format != wire.FORMAT_VERSION:
@@ -380,22 +424,48 @@ class DatabaseState:
         for table_id in [t for t in self.tables if self.catalog.table_by_id(t) is None]:
             del self.tables[table_id]
         answered = {one.table: one for one in heads.tables}
+        opened = any(not state.loaded for state in self.tables.values())
+        fresh: list[DeltaBody] = []
         for table_id, state in self.tables.items():
             if table_id not in answered:
                 raise tampered(f'the store has lost table "{state.table.name}"')
             table = self.catalog.table_by_id(table_id)
             assert table is not None
             state.table = table
-            for body in state.apply(answered[table_id], self.catalog_link):
+            bodies = state.apply(answered[table_id], self.catalog_link)
+            manifest = state.manifest
+            if manifest.epoch and manifest.catalog_hash != self.catalog_link(
+                manifest.catalog_version
+            ):
+                raise tampered("a manifest was written under a catalog of another history")
+            for body in bodies:
                 if self.keys is None or body.incarnation != self.keys.incarnation:
                     raise tampered("a delta belongs to another incarnation of the database")
-                self._check_siblings(body)
+                fresh.append(body)
+        if opened:
+            # Deltas known before may name changes of a table that is seen for the first time.
+            states = self.tables.values()
+            chains = [chain for state in states for chain in state.pending.values()]
+            fresh = [delta.body for chain in chains for delta in chain]
+        self._check_siblings(fresh)
 
-    def _check_siblings(self, body: DeltaBody) -> None:
-        for table_id, writer, number in body.siblings:
-            other = self.tables.get(table_id)
-            if other is not None:
-                other.require(writer, number)
+    def _check_siblings(self, bodies: Iterable[DeltaBody]) -> None:
+        """Every half of a transaction is there, now that all tables stand on one snapshot."""
+        reach: dict[int, dict[bytes, tuple[int, bytes]]] = {}
+        for body in bodies:
+            for table_id, writer, number in body.siblings:
+                other = self.tables.get(table_id)
+                if other is None:
+                    continue
+                if table_id not in reach:
+                    reach[table_id] = other.frontier()
+                known = reach[table_id].get(writer)
+                if known is None and other.manifest.forgot_writers:
+                    continue  # It was folded long ago, and its writer has been idle since.
+                if known is None or known[0] < number:
+                    raise tampered(
+                        f'half of a transaction is missing from table "{other.table.name}"'
+                    )
 
     def _open_table(self, table: schema.Table) -> None:
         assert self.keys is not None
@@ -413,7 +483,8 @@ class DatabaseState:
     def _apply_catalog(self, heads: wire.Heads) -> None:
         known = self.catalog.version if self.catalog is not None else -1
         pinned = self._pin
-        if heads.catalog_version < max(known, pinned.catalog_version if pinned else known):
+        floor = max(known, self._expected_version, pinned.catalog_version if pinned else known)
+        if heads.catalog_version < floor:
             raise rolled_back("the store serves an older catalog than this client has seen")
         if heads.catalog_version == known:
             return
@@ -430,6 +501,8 @@ class DatabaseState:
         expected = catalog_chain(links, heads.catalog_version - 1)
         if catalog.version > 0 and catalog.previous != expected:
             raise tampered("the catalog does not continue the history this client knows")
+        if self._genesis is not None and links[0] != self._genesis:
+            raise tampered("the store's first catalog is not the one this keyring was made for")
         if pinned and catalog_chain(links, pinned.catalog_version) != pinned.catalog_hash:
             raise tampered("the catalog was replaced by another history")
         if pinned and pinned.incarnation != catalog.incarnation:

@@ -166,13 +166,15 @@ def build_swap(
             built = liveness.build(listed, keys.liveness, state.table.id, staging.number())
             infos.append(staging.segment(built))
     segments = [info for info in old.segments if info.segment not in retired]
+    frontier = folded_frontier(state) if change.folded else dict(old.frontier)
     manifest = Manifest(
         epoch=old.epoch + 1,
         previous=state.chain,
         catalog_version=catalog[0],
         catalog_hash=catalog[1],
         rows=old.rows + change.rows,
-        frontier=folded_frontier(state) if change.folded else dict(old.frontier),
+        frontier=frontier,
+        forgot_writers=old.forgot_writers or not old.frontier.keys() <= frontier.keys(),
         segments=(*segments, *change.segments),
         liveness=tuple(infos),
         statistics=_statistics(old, change),

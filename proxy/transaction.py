@@ -58,8 +58,17 @@ class Writer:
         return self._leases[table]
 
     def end(self, state: TableState) -> tuple[int, bytes]:
-        """Number and hash of this writer's last delta of a table."""
-        return state.frontier().get(self.identity, (0, ZERO_HASH))
+        """Number and hash of this writer's last delta of a table.
+
+        A writer whose end was dropped from the frontier would number its deltas from 1 again, and an
+        old delta could stand for a new one of that number; it takes a new identity instead.
+        """
+        table = state.table.id
+        known = state.frontier().get(self.identity)
+        if known is None and table in self._cited:
+            self.identity = os.urandom(16)
+            self._cited.clear()
+        return known or (0, ZERO_HASH)
 
     def citations(self, state: TableState) -> dict[bytes, tuple[int, bytes]]:
         """Pending deltas of other writers that this writer has not cited yet."""
@@ -185,6 +194,7 @@ class Transaction:
             answer = self._store.commit(commit)
             if isinstance(answer, wire.Committed):
                 self._note_citations(commit)
+                self._database.expect(commit)
                 return
             if isinstance(answer, wire.Stale) and answer.what == "stage":
                 break
@@ -234,6 +244,8 @@ class Transaction:
         ]
         bulk = self._bulk_tables()
         small = [table for table in changed if table not in bulk]
+        for table in small:
+            self._writer.end(self._database.tables[table])  # This may give it a new identity.
         ends = {
             table: self._writer.end(self._database.tables[table])[0] + 1 for table in small
         }

@@ -5,18 +5,21 @@ Nothing heavy is imported before a load begins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encdb.errors import EncdbError, UsageError, err
+from encdb.errors import EncdbError, ProgrammingError, UsageError, err
 from proxy.cli.failure import say
 from proxy.cli.progress import Progress
 
 if TYPE_CHECKING:
     from indexes.types import ColumnType
+    from proxy.catalog import Table
     from proxy.cli.output import Output
     from proxy.importing import ImportReport, IndexSpec
     from proxy.loading import LoadedTable
@@ -113,18 +116,50 @@ def _is_sqlite(request: ImportRequest) -> bool:
 
 
 def _import_text(session: Session, prepared: Prepared) -> ImportReport:
-    from proxy.loading import read_table
-
-    request = prepared.request
-    if request.table is None:
+    table = prepared.request.table
+    if table is None:
         raise err(UsageError, "E_USAGE", "The rows need a table to go to", "Name it with --table")
-    loaded = read_table(
-        request.file,
-        name=request.table,
-        file_format=request.file_format,
-        overrides=prepared.types,
+    existing = session.catalog.find(table)
+    loaded = (
+        _reader(prepared.request)(prepared.types)
+        if existing is None
+        else _typed_as(existing, prepared)
     )
     return _import_one(session, prepared, loaded)
+
+
+def _typed_as(table: Table, prepared: Prepared) -> LoadedTable:
+    """The file with the types that its columns have in a table that exists."""
+    read = _reader(prepared.request)
+    given = {column.casefold(): kind for column, kind in prepared.types.items()}
+    kinds = {column.name.casefold(): column.type for column in table.columns} | given
+    try:
+        return read(kinds)
+    except ProgrammingError as error:
+        if error.code != "E_UNKNOWN_COLUMN":
+            raise
+    # The file lacks some of the table's columns, which then are NULL; it has to say which.
+    names = {name.casefold() for name, _, _ in read(prepared.types).columns}
+    return read({name: kind for name, kind in kinds.items() if name in names})
+
+
+def _reader(request: ImportRequest) -> Callable[[Mapping[str, ColumnType]], LoadedTable]:
+    """A function that reads the file with given types, and may be called more than once."""
+    from proxy.loading import read_table
+    from proxy.loading.table import MAX_TEXT
+
+    kept = sys.stdin.buffer.read(MAX_TEXT + 1) if request.file == "-" else None
+
+    def read(types: Mapping[str, ColumnType]) -> LoadedTable:
+        return read_table(
+            request.file,
+            name=str(request.table),
+            file_format=request.file_format,
+            overrides=types,
+            stream=None if kept is None else io.BytesIO(kept),
+        )
+
+    return read
 
 
 def _import_sqlite(session: Session, prepared: Prepared) -> list[ImportReport]:

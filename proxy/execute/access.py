@@ -18,6 +18,7 @@ from proxy.catalog import Index
 from proxy.reading import ReadCounters
 from proxy.sql.access import DirectOutput, MatchColumn, OrderedAccess, TableAccess
 from proxy.sql.compare import bind
+from proxy.sql.explain import AccessStats
 from proxy.sql.names import ORDINAL
 from proxy.sql.predicates import EVERYTHING, And, Equals, Literal, Operand, Predicate
 
@@ -42,6 +43,19 @@ class Fetched:
     live: int = 0
     counters: ReadCounters = field(default_factory=ReadCounters)
     seconds: float = 0.0
+
+
+    def stats(self) -> AccessStats:
+        """The figures of EXPLAIN ANALYZE."""
+        store = self.counters.store_seconds
+        return AccessStats(
+            indexes=tuple(self.used),
+            pages=self.counters.pages,
+            rows=self.table.num_rows,
+            bytes=self.counters.bytes,
+            store_ms=store * 1000,
+            open_ms=max(self.seconds - store, 0.0) * 1000,
+        )
 
 
 class Access:
@@ -263,7 +277,7 @@ class Access:
             kind = access.table.column_by_id(one.column).type
             constant = constants([literal(one.operand)], kind)
             same: Any = pc.equal(values[one.column], constant[0])
-            keep &= same.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+            keep &= same.fill_null(False).to_numpy(zero_copy_only=False)
         chosen = np.flatnonzero(keep)
         return order[chosen], {number: pick(one, chosen) for number, one in values.items()}
 

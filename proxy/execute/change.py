@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from encdb.errors import IntegrityError, err
+from encdb.errors import IntegrityError, NotSupportedError, err
 from proxy.arrow import Ordinals, one_array, pick
 from proxy.catalog import Catalog, Column, Table
 from proxy.result import Result, done
@@ -62,7 +62,7 @@ class Changer:
         self, transaction: Transaction, statement: sql.Statement, parameters: Sequence[object]
     ) -> Result:
         """Carry out one statement."""
-        plan = self._plan(statement)
+        plan = self.plan(statement)
         if isinstance(plan, InsertPlan):
             return self._insert(transaction, plan, [parameters])
         if isinstance(plan, UpdatePlan):
@@ -76,7 +76,7 @@ class Changer:
         rows: Sequence[Sequence[object]],
     ) -> Result:
         """One INSERT … VALUES for many rows of parameters, as one batch."""
-        plan = self._plan(statement)
+        plan = self.plan(statement)
         assert isinstance(plan, InsertPlan)
         return self._insert(transaction, plan, rows) if rows else done("INSERT 0 0", 0)
 
@@ -85,7 +85,8 @@ class Changer:
         assert catalog is not None
         return catalog
 
-    def _plan(self, statement: sql.Statement) -> ChangePlan:
+    def plan(self, statement: sql.Statement) -> ChangePlan:
+        """The plan of a change under the current catalog, cached by its text."""
         catalog = self._catalog()
         key = (statement.source, catalog.version)
         known = self._plans.get(key)
@@ -99,7 +100,11 @@ class Changer:
             case sql.Delete():
                 known = plan_delete(statement, catalog)
             case _:
-                raise TypeError("not a change")
+                raise err(
+                    NotSupportedError,
+                    "E_NOT_SUPPORTED",
+                    f"EXPLAIN of {type(statement).__name__} is not served",
+                )
         self._plans[key] = known
         if len(self._plans) > PLAN_CACHE:
             self._plans.popitem(last=False)

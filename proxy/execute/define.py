@@ -134,6 +134,7 @@ class Definer:
                     catalog=self._seal(catalog, *built),
                 )
             if isinstance(self._store.commit(request), wire.Committed):
+                self._database.expect(request)
                 return True
         raise conflict("other connections kept changing the schema")
 
@@ -173,24 +174,26 @@ class Definer:
                 name = statement.name
                 if statement.if_not_exists and name and catalog.find_index(name):
                     return None
-                successor, table, index = schema.create_index(catalog, statement)
-                state = self._database.tables[table.id]
+                state = self._database.tables[catalog.table(statement.table).id]
+                successor, table, index = schema.create_index(
+                    catalog, statement, complete=state.epoch + 1
+                )
+                changed = self._seal(catalog, successor)
                 change = ManifestChange()
                 leases = self._writer.leases(table.id)
                 staging = Staging(self._store, state.table, state.keys, leases)
                 view = TableView(state)
                 self._build_index(view, table, index, staging, change, progress)
                 compaction.fold(view, staging, change)
-                swap = build_swap(
-                    state, change, staging, (catalog.version, self._database.catalog_hash), True
-                )
+                swap = build_swap(state, change, staging, (changed.version, changed.link), True)
                 request = wire.Commit(
                     id=os.urandom(16),
                     catalog_version=catalog.version,
                     changes=(wire.TableChange(table=table.id, epoch=state.epoch, swap=swap),),
-                    catalog=self._seal(catalog, successor),
+                    catalog=changed,
                 )
             if isinstance(self._store.commit(request), wire.Committed):
+                self._database.expect(request)
                 return index
         raise conflict("other connections kept writing to the table")
 

@@ -18,6 +18,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ class LocalEngine:
         self._instances: dict[int, _Instance] = {}
         self._lock = threading.Lock()
         self._running: _Plan | None = None
+        self._worker: ThreadPoolExecutor | None = None
         self._closed = False
         _ENGINES.add(self)
 
@@ -98,8 +100,8 @@ class LocalEngine:
             try:
                 plan = instance.plan(sql, inputs)
                 self._running = plan
-                return normal(plan.run(inputs, parameters))
-            except (duckdb.Error, RuntimeError) as caught:
+                return normal(self._run(plan, inputs, parameters))
+            except duckdb.Error as caught:
                 fault = caught
             finally:
                 self._running = None
@@ -108,10 +110,29 @@ class LocalEngine:
                 self._instances.pop(threads).close()
         # Raised outside the handler, so that the engine's message, which may quote rows, is not
         # carried along as the error's context.
-        if isinstance(fault, RuntimeError) and "interrupted" in str(fault):
-            # The engine looks for signals while it runs, and swallows what their handlers raise.
-            raise KeyboardInterrupt
         raise translated(fault)
+
+    def _run(
+        self, plan: _Plan, tables: Mapping[str, pa.Table], parameters: Sequence[object]
+    ) -> pa.Table:
+        """The result of a plan; a signal, such as that of Ctrl-C, cancels it.
+
+        Signals reach the main thread only, and only while it runs Python. There the engine works in
+        another thread, for some 10 microseconds more, since it looks for signals itself once in minutes.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return plan.run(tables, parameters)
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="encdb-engine")
+        future = self._worker.submit(plan.run, tables, parameters)
+        try:
+            return future.result()
+        except BaseException:
+            # An interruption is lost when it comes before the engine has begun.
+            while not future.done():
+                plan.cursor.interrupt()
+                wait((future,), timeout=0.02)
+            raise
 
     def interrupt(self) -> None:
         """Cancel the running statement, from another thread; nothing happens when there is none."""
@@ -126,6 +147,8 @@ class LocalEngine:
             for instance in self._instances.values():
                 instance.close()
             self._instances.clear()
+            if self._worker is not None:
+                self._worker.shutdown()
 
 
 class _Source:

@@ -19,7 +19,7 @@ from proxy.result import Result
 from proxy.snapshot import DatabaseState
 from proxy.sql import statements as sql
 from proxy.sql.access import QueryPlan, SemiJoin, TableAccess
-
+from proxy.sql.explain import explain, explain_analyze
 from proxy.sql.plan import plan_query
 from proxy.transaction import Transaction
 from proxy.values import result_columns
@@ -182,21 +182,23 @@ class Selector:
         """The plan as text; with ``analyze``, run it and say what it read."""
         plan = self.plan(statement)
         self._database.ensure(access.table for access in plan.accesses)
-        if analyze:
-            started = time.perf_counter()
-            table, fetched = self.run(plan, parameters, transaction)
-            seconds = time.perf_counter() - started
-            reports = [report_of(one) for one in fetched]
-            lines = explain_plan(plan, reports, seconds, table.num_rows)
-        else:
-            lines = explain_plan(plan)
-        result = pa.table({"QUERY PLAN": pa.array(lines, pa.string())})
-        return Result("rows", "EXPLAIN", (("QUERY PLAN", "TEXT"),), result, len(lines))
+        if not analyze:
+            return explained(explain(plan))
+        started = time.perf_counter()
+        _, fetched = self.run(plan, parameters, transaction)
+        seconds = time.perf_counter() - started - sum(one.seconds for one in fetched)
+        return explained(explain_analyze(plan, [one.stats() for one in fetched], seconds * 1000))
 
     def show(self, statement: sql.Show) -> Result:
         """The value of a setting."""
         table = pa.table({statement.name: pa.array([statement.value], pa.string())})
         return Result("rows", "SHOW", ((statement.name, "TEXT"),), table, 1)
+
+
+def explained(lines: list[str]) -> Result:
+    """A plan's lines as a result."""
+    table = pa.table({"QUERY PLAN": pa.array(lines, pa.string())})
+    return Result("rows", "EXPLAIN", (("QUERY PLAN", "TEXT"),), table, len(lines))
 
 
 def equality_index(access: TableAccess, column_id: int) -> Index | None:

@@ -45,7 +45,16 @@ _CLAUSES = (
     "distinct",
 )
 _COMPARISONS = (
-    exp.EQ | exp.NEQ | exp.LT | exp.LTE | exp.GT | exp.GTE | exp.Between | exp.In | exp.NullSafeEQ | exp.NullSafeNEQ
+    exp.EQ
+    | exp.NEQ
+    | exp.LT
+    | exp.LTE
+    | exp.GT
+    | exp.GTE
+    | exp.Between
+    | exp.In
+    | exp.NullSafeEQ
+    | exp.NullSafeNEQ
 )
 
 Environment = dict[str, Cte]
@@ -83,14 +92,14 @@ class Builder:
             result = self.query(node.this, parent, environment)
         else:
             raise err(
-                NotSupportedError, "E_NOT_SUPPORTED", f"{node.key.upper()} as a query is not supported"
+                NotSupportedError,
+                "E_NOT_SUPPORTED",
+                f"{node.key.upper()} as a query is not supported",
             )
         result.limited = result.limited or limited
         return result
 
-    def _with(
-        self, node: exp.Expr, parent: Block | None, environment: Environment
-    ) -> Environment:
+    def _with(self, node: exp.Expr, parent: Block | None, environment: Environment) -> Environment:
         clause = node.args.get("with_")
         if clause is None:
             return environment
@@ -111,9 +120,7 @@ class Builder:
             self.ctes.append(cte)
         return environment
 
-    def _values(
-        self, node: exp.Values, parent: Block | None, environment: Environment
-    ) -> Opaque:
+    def _values(self, node: exp.Values, parent: Block | None, environment: Environment) -> Opaque:
         width = max((len(row.expressions) for row in node.expressions), default=0)
         result = Opaque([f"column{place + 1}" for place in range(width)])
         holder = Block(exp.Select(), parent)
@@ -123,14 +130,10 @@ class Builder:
         result.nested.append(holder)
         return result
 
-    def _select(
-        self, node: exp.Select, parent: Block | None, environment: Environment
-    ) -> Block:
+    def _select(self, node: exp.Select, parent: Block | None, environment: Environment) -> Block:
         block = Block(node, parent)
         self.blocks.append(block)
-        block.joins = join_tree(
-            node, block, lambda item: self._source(item, block, environment)
-        )
+        block.joins = join_tree(node, block, lambda item: self._source(item, block, environment))
         for clause in _CLAUSES:
             self._scan_all(node.args.get(clause), block, environment)
         for condition in _conditions(block):
@@ -183,7 +186,9 @@ class Builder:
 
     def _new_source(self, node: exp.Expr, block: Block, environment: Environment) -> Source:
         alias = node.args.get("alias")
-        renames = [fold(column.name) for column in (alias.args.get("columns") or [])] if alias else []
+        renames = (
+            [fold(column.name) for column in (alias.args.get("columns") or [])] if alias else []
+        )
         source = Source(fold(node.alias), node, block)
         block.sources.append(source)
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
@@ -362,7 +367,9 @@ def _check_missing(block: Block, node: exp.Column) -> None:
         ProgrammingError,
         "E_UNKNOWN_COLUMN",
         f'there is no column "{node.sql(dialect="postgres")}"',
-        suggest(node.name, _visible(block, fold(qualifier.name) if qualifier is not None else None)),
+        suggest(
+            node.name, _visible(block, fold(qualifier.name) if qualifier is not None else None)
+        ),
     )
 
 

@@ -1,7 +1,7 @@
-"""Types in CAST: from PostgreSQL's to the engine's.
+r"""Types in CAST: from PostgreSQL's to the engine's.
 
 The two disagree on a few, each time silently: the engine reads bare NUMERIC as DECIMAL(18,3), ignores
-the length of VARCHAR(n) where PostgreSQL cuts, and reads ``'\\xAB'`` as escape sequences where PostgreSQL
+the length of VARCHAR(n) where PostgreSQL cuts, and reads ``'\xAB'`` as escape sequences where PostgreSQL
 reads hexadecimal.
 """
 
@@ -84,7 +84,7 @@ def _length(to: exp.DataType) -> int | None:
 
 def _number(node: exp.Expr) -> int:
     text = str(node.this.name if isinstance(node, exp.DataTypeParam) else node.name)
-    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 - a 32-bit length
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise err(ProgrammingError, "E_UNKNOWN_TYPE", "the arguments of a type are numbers")
     return int(text)
 
@@ -104,7 +104,7 @@ def engine_type(to: exp.DataType) -> exp.DataType:
     if kind is exp.DType.TEXT:
         return exp.DataType(this=kind)
     if kind in _TIMES:
-        if to.expressions and _number(to.expressions[0]) != 6:  # noqa: PLR2004 - microseconds
+        if to.expressions and _number(to.expressions[0]) != 6:
             raise err(
                 NotSupportedError,
                 "E_NOT_SUPPORTED",

@@ -47,6 +47,7 @@ NEGATED: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 _NO_PUSH: Final = frozenset({Kind.JSON, Kind.INTERVAL})
 
+
 def compare(column: Column, operator: str, constant: Constant) -> Predicate | None:
     """The predicate for ``column operator constant``, or None when it must not be pushed.
 
@@ -87,8 +88,10 @@ def _atom(column: int, operator: str, operand: Literal | Parameter) -> Predicate
 
 
 def between(column: Column, low: Constant, high: Constant) -> Predicate | None:
-    """``column BETWEEN low AND high``. One end that may not be pushed forbids the other as well,
-    because the engine compares both in one common type.
+    """``column BETWEEN low AND high``.
+
+    One end that may not be pushed forbids the other as well, because the engine compares both in one
+    common type.
     """
     ends = [compare(column, ">=", low), compare(column, "<=", high)]
     if ends[0] is None or ends[1] is None:
@@ -192,9 +195,7 @@ def _one_range(column: int, parts: list[Predicate]) -> Predicate:
     ends = [part for part in parts if isinstance(part, Between)]
     if len(ends) != len(parts) or len(ends) != 2:
         return conjunction(parts)
-    return Between(
-        column, ends[0].low, ends[0].low_inclusive, ends[1].high, ends[1].high_inclusive
-    )
+    return Between(column, ends[0].low, ends[0].low_inclusive, ends[1].high, ends[1].high_inclusive)
 
 
 def _bind_comparison(

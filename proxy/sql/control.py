@@ -164,7 +164,9 @@ def set_(cursor: Cursor) -> Set:
         return Set(source=cursor.chunk.source, name=name, value=value)
     fixed = _setting(name)
     if value.casefold() not in _SAME.get(name, frozenset()) | {fixed.casefold(), "default"}:
-        raise unsupported(f'another value of the setting "{name}" than {fixed}', f"It is always {fixed}")
+        raise unsupported(
+            f'another value of the setting "{name}" than {fixed}', f"It is always {fixed}"
+        )
     return Set(source=cursor.chunk.source, name=name, value=fixed)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot import Token, TokenType
 
 from encdb.errors import NotSupportedError, ProgrammingError, err
 
@@ -43,7 +43,18 @@ _POSTGRES_METHODS: Final = {
     "spgist": "Use range",
 }
 _CONSTRAINT_WORDS: Final = frozenset(
-    {"CONSTRAINT", "NOT", "NULL", "DEFAULT", "PRIMARY", "UNIQUE", "CHECK", "REFERENCES", "GENERATED", "COLLATE"}
+    {
+        "CONSTRAINT",
+        "NOT",
+        "NULL",
+        "DEFAULT",
+        "PRIMARY",
+        "UNIQUE",
+        "CHECK",
+        "REFERENCES",
+        "GENERATED",
+        "COLLATE",
+    }
 )
 
 
@@ -75,7 +86,9 @@ class _Parts:
 
     def set_primary_key(self, key: KeyDef) -> None:
         if self.primary_key is not None:
-            raise err(ProgrammingError, "E_SYNTAX", "a table has only one PRIMARY KEY", "Use UNIQUE")
+            raise err(
+                ProgrammingError, "E_SYNTAX", "a table has only one PRIMARY KEY", "Use UNIQUE"
+            )
         self.primary_key = key
 
 
@@ -125,7 +138,15 @@ def _element(cursor: Cursor, parts: _Parts) -> None:
     if cursor.at("CONSTRAINT"):
         cursor.position += 1
         _table_constraint(cursor, parts, cursor.name("a constraint"))
-    elif cursor.at("PRIMARY", "KEY") or cursor.at("FOREIGN", "KEY") or (following is not None and following.text == "(" and (cursor.at("UNIQUE") or cursor.at("CHECK"))):
+    elif (
+        cursor.at("PRIMARY", "KEY")
+        or cursor.at("FOREIGN", "KEY")
+        or (
+            following is not None
+            and following.text == "("
+            and (cursor.at("UNIQUE") or cursor.at("CHECK"))
+        )
+    ):
         _table_constraint(cursor, parts, None)
     elif cursor.at("EXCLUDE") or cursor.at("LIKE"):
         raise unsupported(f"{cursor.word()} in CREATE TABLE")
@@ -163,7 +184,12 @@ def _timing(cursor: Cursor) -> None:
             continue
         if cursor.at("DEFERRABLE") or cursor.at("INITIALLY"):
             raise unsupported("a deferred constraint")
-        if cursor.at("NOT", "VALID") or cursor.at("NO", "INHERIT") or cursor.at("USING") or cursor.at("INCLUDE"):
+        if (
+            cursor.at("NOT", "VALID")
+            or cursor.at("NO", "INHERIT")
+            or cursor.at("USING")
+            or cursor.at("INCLUDE")
+        ):
             raise unsupported(f"{cursor.word()} in a constraint")
         return
 
@@ -204,7 +230,9 @@ def _column_option(cursor: Cursor) -> None:
     if cursor.skip("COLLATE"):
         collation = cursor.name("a collation")
         if fold(collation) not in BINARY_COLLATIONS:
-            raise unsupported(f'the collation "{collation}"', "Leave it out: text is compared by code point")
+            raise unsupported(
+                f'the collation "{collation}"', "Leave it out: text is compared by code point"
+            )
     elif cursor.at("GENERATED"):
         raise unsupported("a GENERATED column", "Give the values in INSERT, or use DEFAULT")
     elif cursor.at("AUTO_INCREMENT") or cursor.at("AUTOINCREMENT"):
@@ -243,7 +271,9 @@ def _references(cursor: Cursor, name: str | None, columns: tuple[str, ...]) -> F
     while True:
         if cursor.skip("MATCH"):
             if not cursor.skip("SIMPLE"):
-                raise unsupported(f"MATCH {cursor.word()}", "Use MATCH SIMPLE, which is the default")
+                raise unsupported(
+                    f"MATCH {cursor.word()}", "Use MATCH SIMPLE, which is the default"
+                )
         elif cursor.skip("ON"):
             event = cursor.word()
             if event not in actions:
@@ -252,8 +282,12 @@ def _references(cursor: Cursor, name: str | None, columns: tuple[str, ...]) -> F
         else:
             break
     if target_columns and len(target_columns) != len(columns):
-        raise err(ProgrammingError, "E_SYNTAX", "a FOREIGN KEY names as many columns as it references")
-    return ForeignKeyDef(name, columns, target, target_columns, actions["DELETE"], actions["UPDATE"])
+        raise err(
+            ProgrammingError, "E_SYNTAX", "a FOREIGN KEY names as many columns as it references"
+        )
+    return ForeignKeyDef(
+        name, columns, target, target_columns, actions["DELETE"], actions["UPDATE"]
+    )
 
 
 def _action(cursor: Cursor) -> str:
@@ -268,7 +302,9 @@ def _finished_columns(parts: _Parts) -> tuple[ColumnDef, ...]:
     known: dict[str, ColumnDef] = {}
     for column in parts.columns:
         if fold(column.name) in known:
-            raise err(ProgrammingError, "E_DUPLICATE_COLUMN", f'column "{column.name}" is defined twice')
+            raise err(
+                ProgrammingError, "E_DUPLICATE_COLUMN", f'column "{column.name}" is defined twice'
+            )
         known[fold(column.name)] = column
     used: list[Sequence[str]] = [key.columns for key in parts.uniques]
     used += [key.columns for key in parts.foreign_keys]
@@ -277,7 +313,8 @@ def _finished_columns(parts: _Parts) -> tuple[ColumnDef, ...]:
         _check_used(names, known)
     keys = {fold(name) for name in primary}
     return tuple(
-        ColumnDef(c.name, c.type, c.not_null or fold(c.name) in keys, c.default) for c in parts.columns
+        ColumnDef(c.name, c.type, c.not_null or fold(c.name) in keys, c.default)
+        for c in parts.columns
     )
 
 
@@ -360,7 +397,9 @@ def _index_columns(cursor: Cursor) -> tuple[str, ...]:
             raise err(ProgrammingError, "E_DUPLICATE_COLUMN", f'the index names "{name}" twice')
         columns.append(name)
         if cursor.at("ASC") or cursor.at("DESC") or cursor.at("NULLS") or cursor.at("COLLATE"):
-            raise unsupported(f"{cursor.word()} in an index", "Leave it out: an index serves both directions")
+            raise unsupported(
+                f"{cursor.word()} in an index", "Leave it out: an index serves both directions"
+            )
         if not cursor.skip(","):
             break
     if not cursor.at(")"):

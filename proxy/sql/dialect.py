@@ -24,14 +24,54 @@ from .functions import CLOCK as CLOCK_CLASSES
 from .functions import CLOCK_NAMED
 
 DUCKDB: Final = sqlglot.Dialect.get_or_raise("duckdb")
+# The engine runs with PostgreSQL's order of NULLs; sqlglot would leave NULLS LAST out after DESC, which is
+# the engine's own default.
+DUCKDB.NULL_ORDERING = "nulls_are_large"
 
 _FORMAT_CODES: Final = frozenset("YmdHMSyIpjbf")
 _FIELDS: Final = frozenset(
-    """CENTURY DAY DECADE DOW DAYOFWEEK DOY DAYOFYEAR EPOCH HOUR ISODOW DAYOFWEEKISO ISOYEAR MICROSECOND
-    MICROSECONDS MILLENNIUM MILLISECOND MILLISECONDS MINUTE MONTH QUARTER SECOND WEEK YEAR""".split()
+    [
+        "CENTURY",
+        "DAY",
+        "DECADE",
+        "DOW",
+        "DAYOFWEEK",
+        "DOY",
+        "DAYOFYEAR",
+        "EPOCH",
+        "HOUR",
+        "ISODOW",
+        "DAYOFWEEKISO",
+        "ISOYEAR",
+        "MICROSECOND",
+        "MICROSECONDS",
+        "MILLENNIUM",
+        "MILLISECOND",
+        "MILLISECONDS",
+        "MINUTE",
+        "MONTH",
+        "QUARTER",
+        "SECOND",
+        "WEEK",
+        "YEAR",
+    ]
 )
 _UNITS: Final = frozenset(
-    "MICROSECONDS MILLISECONDS SECOND MINUTE HOUR DAY WEEK MONTH QUARTER YEAR DECADE CENTURY MILLENNIUM".split()
+    [
+        "MICROSECONDS",
+        "MILLISECONDS",
+        "SECOND",
+        "MINUTE",
+        "HOUR",
+        "DAY",
+        "WEEK",
+        "MONTH",
+        "QUARTER",
+        "YEAR",
+        "DECADE",
+        "CENTURY",
+        "MILLENNIUM",
+    ]
 )
 
 

@@ -61,7 +61,11 @@ def _cell(node: exp.Expr) -> Cell:
         identifier = node
     elif isinstance(node, exp.Column) and not node.args.get("table"):
         identifier = node.this
-    if identifier is not None and not identifier.args.get("quoted") and fold(identifier.name) == "default":
+    if (
+        identifier is not None
+        and not identifier.args.get("quoted")
+        and fold(identifier.name) == "default"
+    ):
         return DEFAULT
     validate.check(node)
     return node
@@ -99,11 +103,25 @@ def _insert(chunk: Chunk, tree: exp.Insert) -> Insert:
     source, parameters = chunk.source, chunk.parameters
     returning = _returning(tree)
     if tree.args.get("default"):
-        return Insert(source=source, parameters=parameters, table=table, columns=(), rows=((),), returning=returning)
+        return Insert(
+            source=source,
+            parameters=parameters,
+            table=table,
+            columns=(),
+            rows=((),),
+            returning=returning,
+        )
     values, with_ = tree.args.get("expression"), tree.args.get("with_")
     if isinstance(values, exp.Values) and with_ is None and not _is_query(values):
         rows = tuple(_row(node) for node in values.expressions)
-        return Insert(source=source, parameters=parameters, table=table, columns=columns, rows=rows, returning=returning)
+        return Insert(
+            source=source,
+            parameters=parameters,
+            table=table,
+            columns=columns,
+            rows=rows,
+            returning=returning,
+        )
     if not isinstance(values, exp.Query | exp.Values):
         raise err(ProgrammingError, "E_SYNTAX", "INSERT wants VALUES or a query")
     if with_ is not None:
@@ -112,7 +130,14 @@ def _insert(chunk: Chunk, tree: exp.Insert) -> Insert:
         values = values.copy()
         values.set("with_", with_.copy())
     validate.check(values)
-    return Insert(source=source, parameters=parameters, table=table, columns=columns, query=values, returning=returning)
+    return Insert(
+        source=source,
+        parameters=parameters,
+        table=table,
+        columns=columns,
+        query=values,
+        returning=returning,
+    )
 
 
 def _is_query(values: exp.Values) -> bool:
@@ -120,7 +145,11 @@ def _is_query(values: exp.Values) -> bool:
 
 
 def _row(node: exp.Expr) -> tuple[Cell, ...]:
-    cells = node.expressions if isinstance(node, exp.Tuple) else [node.this if isinstance(node, exp.Paren) else node]
+    cells = (
+        node.expressions
+        if isinstance(node, exp.Tuple)
+        else [node.this if isinstance(node, exp.Paren) else node]
+    )
     return tuple(_cell(cell) for cell in cells)
 
 

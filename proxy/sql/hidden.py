@@ -73,7 +73,9 @@ def _searched(block: Block, node: exp.MatchAgainst) -> tuple[Source, Table, tupl
         found.append(column)
     source = found[0].source
     if any(column.source is not source for column in found) or source.table is None:
-        raise err(NotSupportedError, "E_NOT_SUPPORTED", "@@ on columns of several tables is not supported")
+        raise err(
+            NotSupportedError, "E_NOT_SUPPORTED", "@@ on columns of several tables is not supported"
+        )
     table = source.table
     return source, table, tuple(table.columns[column.position].id for column in found)
 
@@ -168,7 +170,9 @@ def _hidden_of(source: Source, hidden: dict[int, list[str]]) -> list[str]:
     return [] if source.table is None else hidden.get(source.table.id, [])
 
 
-def needed_columns(tree: exp.Expr, blocks: Iterable[Block], sources: Iterable[Source]) -> dict[int, set[int]]:
+def needed_columns(
+    tree: exp.Expr, blocks: Iterable[Block], sources: Iterable[Source]
+) -> dict[int, set[int]]:
     """Ids of the columns that each base table must have in the engine, by table id.
 
     A column is needed if anything in the statement has its name and could mean it: a reference without

@@ -47,7 +47,7 @@ _NAMES: Final[dict[str, str]] = {
     "Array": "array",
     "Exists": "exists",
 }
-_OPERATORS: Final = (exp.Binary, exp.Between, exp.In, exp.Not, exp.Neg, exp.Any, exp.All, exp.And, exp.Or)
+_OPERATORS: Final = exp.Binary | exp.Between | exp.In | exp.Not | exp.Neg | exp.Any | exp.All
 _TRIMS: Final = {"LEADING": "ltrim", "TRAILING": "rtrim"}
 _TYPES: Final = {
     exp.DType.INT: "int4",
@@ -72,8 +72,8 @@ def column_name(node: exp.Expr) -> str:
         return "div" if isinstance(node.this, exp.IntDiv) else _cast_name(node)
     if isinstance(node, exp.Case):
         default = node.args.get("default")
-        name = UNNAMED if default is None else column_name(default)
-        return "case" if name == UNNAMED else name
+        inner = UNNAMED if default is None else column_name(default)
+        return "case" if inner == UNNAMED else inner
     if isinstance(node, exp.Subquery):
         items = node.this.expressions if isinstance(node.this, exp.Select) else []
         return column_name(items[0]) if items else UNNAMED

@@ -10,7 +10,6 @@ from __future__ import annotations
 from sqlglot import exp
 
 from .naming import name_columns
-from .tokens import POSTGRES
 
 
 def normalise(tree: exp.Expr) -> None:
@@ -24,11 +23,9 @@ def normalise(tree: exp.Expr) -> None:
         elif isinstance(node, exp.Subquery | exp.CTE):
             if isinstance(node.this, exp.Values) and node.args.get("alias") is not None:
                 _fill_alias(node, len(_width(node.this)))
-            elif isinstance(node.this, exp.Select) and not isinstance(node.parent, exp.Expr | None):
-                name_columns(node.this)
-        elif isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
-            _name_function(node)
-        elif isinstance(node, exp.Unnest):
+        elif (isinstance(node, exp.Table) and isinstance(node.this, exp.Func)) or isinstance(
+            node, exp.Unnest
+        ):
             _name_function(node)
         if isinstance(node, exp.Select) and _is_named(node):
             name_columns(node)
@@ -108,6 +105,3 @@ def as_select(tree: exp.Expr) -> exp.Expr:
 def quoted(name: str) -> exp.Identifier:
     """An identifier that is quoted whatever it holds."""
     return exp.Identifier(this=name, quoted=True)
-
-
-__all__ = ["POSTGRES", "as_select", "normalise", "quoted"]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot import TokenType, exp
 
 from encdb.errors import NotSupportedError, ProgrammingError, err
 
@@ -88,7 +87,12 @@ def parse_chunk(chunk: Chunk) -> Statement:
     if word in ("CREATE", "DROP") or word in control.READERS:
         statement = _read(word, cursor)
         if chunk.parameters:
-            raise err(ProgrammingError, "E_PARAMETERS", f"{word} takes no parameters", "Write the value into the statement")
+            raise err(
+                ProgrammingError,
+                "E_PARAMETERS",
+                f"{word} takes no parameters",
+                "Write the value into the statement",
+            )
         return statement
     if word in _ABSENT:
         raise err(NotSupportedError, "E_NOT_SUPPORTED", f"{word} is not supported", _ABSENT[word])
@@ -133,15 +137,27 @@ def _explain(chunk: Chunk, cursor: Cursor) -> Explain:
         cursor.skip("VERBOSE")
     inner = parse_chunk(cursor.rest())
     if isinstance(inner, Explain | Begin | Commit | Rollback | CreateTable):
-        raise err(NotSupportedError, "E_NOT_SUPPORTED", "EXPLAIN of this statement is not supported", "Explain a query, INSERT, UPDATE or DELETE")
-    return Explain(source=chunk.source, parameters=chunk.parameters, statement=inner, analyze=analyze)
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "EXPLAIN of this statement is not supported",
+            "Explain a query, INSERT, UPDATE or DELETE",
+        )
+    return Explain(
+        source=chunk.source, parameters=chunk.parameters, statement=inner, analyze=analyze
+    )
 
 
 def _explain_option(options: Cursor) -> bool:
     """Read one option; whether it switches ANALYZE on."""
     name = options.word()
     if name not in ("ANALYZE", "VERBOSE", "COSTS", "TIMING", "SUMMARY", "BUFFERS"):
-        raise err(NotSupportedError, "E_NOT_SUPPORTED", f"EXPLAIN option {name} is not supported", "Use ANALYZE")
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            f"EXPLAIN option {name} is not supported",
+            "Use ANALYZE",
+        )
     switched_on = True
     token = options.peek()
     if token is not None and token.token_type is not TokenType.COMMA:

@@ -141,11 +141,11 @@ def _semi_joins(plan: Draft) -> tuple[SemiJoin, ...]:
         assert source.table is not None
         return order.index(source.table.id)
 
-    def uses(source: Source) -> int:
+    def mentions(source: Source) -> int:
         assert source.table is not None
         return len(plan.sources[source.table.id])
 
-    return semi_joins(plan.builder.blocks, number, uses) if len(order) > 1 else ()
+    return semi_joins(plan.builder.blocks, number, mentions) if len(order) > 1 else ()
 
 
 def _single(
@@ -157,9 +157,7 @@ def _single(
         return [replace(access, exact=False) for access in accesses], None
     access = accesses[0]
     where = root.select.args.get("where")
-    exact = where is None or (
-        pusher.exact[root] and access.exact and access.predicate is not None
-    )
+    exact = where is None or (pusher.exact[root] and access.exact and access.predicate is not None)
     if not (exact and is_single(root)):
         return [replace(access, exact=False)], None
     found = extremes(root) if plan.target is None else ()

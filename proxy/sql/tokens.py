@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import Token, TokenType
 
 from encdb.errors import NotSupportedError, ProgrammingError, err
 
@@ -55,8 +54,10 @@ _BEFORE_COMMAND: Final = frozenset(POSTGRES.tokenizer_class.COMMAND_PREFIX_TOKEN
 
 def is_word(token: Token) -> bool:
     """Whether a token is an unquoted word: a keyword or a plain identifier."""
-    return token.token_type not in _NO_WORD and bool(token.text) and (
-        token.text[0].isalpha() or token.text[0] == "_"
+    return (
+        token.token_type not in _NO_WORD
+        and bool(token.text)
+        and (token.text[0].isalpha() or token.text[0] == "_")
     )
 
 

@@ -1,8 +1,8 @@
-"""Rewriting that needs a column's type: comparisons that the engine would make in another type.
+r"""Rewriting that needs a column's type: comparisons that the engine would make in another type.
 
 * ``real_column = 0.1``: PostgreSQL compares as DOUBLE PRECISION, which is false; the engine would cast 0.1
   to REAL and find it equal.
-* ``bytea_column = '\\xAB'``: the literal takes the column's type, whose text form is PostgreSQL's.
+* ``bytea_column = '\xAB'``: the literal takes the column's type, whose text form is PostgreSQL's.
 * names of tables and columns get the catalog's spelling, since the engine folds only some letters.
 """
 

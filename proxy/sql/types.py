@@ -49,7 +49,18 @@ _PLAIN: Final[dict[str, Kind]] = {
     "INTERVAL": Kind.INTERVAL,
     "TIMESTAMPTZ": Kind.TIMESTAMPTZ,
 }
-_SPECIAL: Final = ("NUMERIC", "DECIMAL", "DEC", "FLOAT", "VARCHAR", "CHAR", "CHARACTER", "BPCHAR", "TIME", "TIMESTAMP")
+_SPECIAL: Final = (
+    "NUMERIC",
+    "DECIMAL",
+    "DEC",
+    "FLOAT",
+    "VARCHAR",
+    "CHAR",
+    "CHARACTER",
+    "BPCHAR",
+    "TIME",
+    "TIMESTAMP",
+)
 _FIXES: Final[dict[str, str]] = {
     "SERIAL": "Use BIGINT PRIMARY KEY and give the values yourself",
     "SERIAL2": "Use SMALLINT PRIMARY KEY and give the values yourself",
@@ -84,7 +95,12 @@ def read_type(cursor: Cursor) -> ColumnType:
     name = cursor.word()
     result = _read(name, cursor)
     if cursor.at("[") or cursor.at("ARRAY"):
-        raise err(NotSupportedError, "E_NOT_SUPPORTED", "arrays are not supported as column types", "Use a table of its own, or JSON")
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "arrays are not supported as column types",
+            "Use a table of its own, or JSON",
+        )
     return result
 
 
@@ -105,9 +121,19 @@ def _read(name: str, cursor: Cursor) -> ColumnType:
     if name == "TIMESTAMPTZ":
         _check_subseconds(_arguments(cursor, 1))
     elif kind is Kind.INTERVAL and (cursor.at("(") or cursor.at("YEAR") or cursor.at("DAY")):
-        raise err(NotSupportedError, "E_NOT_SUPPORTED", "fields and precision of INTERVAL are not supported", "Write INTERVAL alone")
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "fields and precision of INTERVAL are not supported",
+            "Write INTERVAL alone",
+        )
     elif cursor.at("("):
-        raise err(ProgrammingError, "E_UNKNOWN_TYPE", f"the type {name} takes no arguments", f"Write {name} alone")
+        raise err(
+            ProgrammingError,
+            "E_UNKNOWN_TYPE",
+            f"the type {name} takes no arguments",
+            f"Write {name} alone",
+        )
     return ColumnType(kind)
 
 
@@ -126,7 +152,11 @@ def _arguments(cursor: Cursor, most: int) -> tuple[int, ...]:
     found: list[int] = []
     while True:
         token = cursor.peek()
-        if token is None or not (token.text.isascii() and token.text.isdigit()) or len(token.text) > 9:
+        if (
+            token is None
+            or not (token.text.isascii() and token.text.isdigit())
+            or len(token.text) > 9
+        ):
             raise cursor.error("expected a number")
         cursor.position += 1
         found.append(int(token.text))
@@ -164,7 +194,12 @@ def decimal_type(precision: int, scale: int) -> ColumnType:
 def _float(arguments: tuple[int, ...]) -> ColumnType:
     bits = arguments[0] if arguments else 53
     if not 1 <= bits <= 53:
-        raise err(ProgrammingError, "E_UNKNOWN_TYPE", f"FLOAT({bits}) is not a type", "The precision is 1 to 53 bits")
+        raise err(
+            ProgrammingError,
+            "E_UNKNOWN_TYPE",
+            f"FLOAT({bits}) is not a type",
+            "The precision is 1 to 53 bits",
+        )
     return ColumnType(Kind.REAL if bits <= 24 else Kind.DOUBLE)
 
 
@@ -175,9 +210,18 @@ def _text(name: str, cursor: Cursor) -> ColumnType:
     arguments = _arguments(cursor, 1)
     if not arguments:
         # CHAR alone is CHAR(1) in the standard; VARCHAR alone has no limit in PostgreSQL.
-        return ColumnType(Kind.TEXT, length=1) if not varying and name != "BPCHAR" else ColumnType(Kind.TEXT)
+        return (
+            ColumnType(Kind.TEXT, length=1)
+            if not varying and name != "BPCHAR"
+            else ColumnType(Kind.TEXT)
+        )
     if arguments[0] == 0:
-        raise err(ProgrammingError, "E_UNKNOWN_TYPE", f"{name}(0) is not a type", "The length is at least 1")
+        raise err(
+            ProgrammingError,
+            "E_UNKNOWN_TYPE",
+            f"{name}(0) is not a type",
+            "The length is at least 1",
+        )
     return ColumnType(Kind.TEXT, length=arguments[0])
 
 

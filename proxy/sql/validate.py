@@ -14,7 +14,6 @@ from sqlglot import exp
 from encdb.errors import NotSupportedError, ProgrammingError, err
 
 from ..catalog import suggest
-from .names import BINARY_COLLATIONS, fold
 from .functions import (
     AGGREGATES,
     HINTS,
@@ -24,6 +23,7 @@ from .functions import (
     WINDOW_ONLY,
     known_names,
 )
+from .names import BINARY_COLLATIONS, fold
 
 _BINARY: Final = frozenset({"this", "expression"})
 _UNARY: Final = frozenset({"this"})
@@ -35,7 +35,18 @@ _QUERY: Final = frozenset({"with_", "order", "limit", "offset"})
 ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     # Queries and their clauses.
     "Select": _QUERY
-    | {"expressions", "distinct", "from_", "joins", "laterals", "where", "group", "having", "windows", "qualify"},
+    | {
+        "expressions",
+        "distinct",
+        "from_",
+        "joins",
+        "laterals",
+        "where",
+        "group",
+        "having",
+        "windows",
+        "qualify",
+    },
     "Subquery": _QUERY | {"this", "alias", "joins"},
     "Union": _QUERY | {"this", "expression", "distinct"},
     "Intersect": _QUERY | {"this", "expression", "distinct"},
@@ -105,7 +116,30 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "Collate": _BINARY,
     "AtTimeZone": frozenset({"this", "zone"}),
     **dict.fromkeys(
-        ["And", "Or", "EQ", "NEQ", "GT", "GTE", "LT", "LTE", "NullSafeEQ", "NullSafeNEQ", "Add", "Sub", "Mul", "Div", "Mod", "IntDiv", "DPipe", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseLeftShift", "BitwiseRightShift"],
+        [
+            "And",
+            "Or",
+            "EQ",
+            "NEQ",
+            "GT",
+            "GTE",
+            "LT",
+            "LTE",
+            "NullSafeEQ",
+            "NullSafeNEQ",
+            "Add",
+            "Sub",
+            "Mul",
+            "Div",
+            "Mod",
+            "IntDiv",
+            "DPipe",
+            "BitwiseAnd",
+            "BitwiseOr",
+            "BitwiseXor",
+            "BitwiseLeftShift",
+            "BitwiseRightShift",
+        ],
         _BINARY,
     ),
     # Functions some of whose arguments other dialects added.
@@ -126,7 +160,20 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "JSONExtractScalar": frozenset({"this", "expression"}),
 }
 _FLAGS: Final = frozenset(
-    {"typed", "safe", "only_json_types", "scalar_only", "big_int", "is_literal", "json_type", "coalesce", "is_left", "value_constructor", "bracket_notation", "quantifiers"}
+    {
+        "typed",
+        "safe",
+        "only_json_types",
+        "scalar_only",
+        "big_int",
+        "is_literal",
+        "json_type",
+        "coalesce",
+        "is_left",
+        "value_constructor",
+        "bracket_notation",
+        "quantifiers",
+    }
 )
 """Arguments that sqlglot sets itself to tell dialects apart; they are no words of the statement."""
 
@@ -180,7 +227,9 @@ def _check_arguments(node: exp.Expr, name: str, allowed: frozenset[str]) -> None
     for key, value in node.args.items():
         if value is None or value is False or value == [] or key in allowed or key in _FLAGS:
             continue
-        what, fix = _WORDS.get(key, (f"{key.strip('_').replace('_', ' ').upper()} in {_plain(name)}", None))
+        what, fix = _WORDS.get(
+            key, (f"{key.strip('_').replace('_', ' ').upper()} in {_plain(name)}", None)
+        )
         raise err(NotSupportedError, "E_NOT_SUPPORTED", f"{what} is not supported", fix)
 
 
@@ -193,7 +242,9 @@ def _check_named(node: exp.Expr) -> None:
         raise unknown_function(name)
     if not limits[0] <= len(node.expressions) <= limits[1]:
         raise err(
-            ProgrammingError, "E_UNKNOWN_FUNCTION", f"{name} does not take {len(node.expressions)} arguments"
+            ProgrammingError,
+            "E_UNKNOWN_FUNCTION",
+            f"{name} does not take {len(node.expressions)} arguments",
         )
 
 
@@ -238,9 +289,13 @@ _PLAIN: Final[dict[str, str]] = {
 
 def _plain(name: str) -> str:
     """A class name as words of SQL, as far as there are any."""
-    return _PLAIN.get(name) or "".join(
-        f" {letter}" if letter.isupper() and place else letter for place, letter in enumerate(name)
-    ).upper()
+    return (
+        _PLAIN.get(name)
+        or "".join(
+            f" {letter}" if letter.isupper() and place else letter
+            for place, letter in enumerate(name)
+        ).upper()
+    )
 
 
 def _check_like(node: exp.Expr) -> None:
@@ -283,7 +338,11 @@ def _check_star(node: exp.Expr) -> None:
     parent = node.parent
     if isinstance(parent, exp.Count | exp.Select | exp.Column) or parent is None:
         if isinstance(parent, exp.Column) and not isinstance(parent.parent, exp.Select | None):
-            raise err(NotSupportedError, "E_NOT_SUPPORTED", "table.* within an expression is not supported")
+            raise err(
+                NotSupportedError,
+                "E_NOT_SUPPORTED",
+                "table.* within an expression is not supported",
+            )
         return
     raise err(NotSupportedError, "E_NOT_SUPPORTED", "* within an expression is not supported")
 
@@ -303,7 +362,12 @@ def _check_set_returning(node: exp.Expr) -> None:
 def _check_interval(node: exp.Expr) -> None:
     unit = node.args.get("unit")
     if unit is not None and not isinstance(unit, exp.Var):
-        raise err(NotSupportedError, "E_NOT_SUPPORTED", "an INTERVAL with fields or precision is not supported", "Write INTERVAL '1 day'")
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "an INTERVAL with fields or precision is not supported",
+            "Write INTERVAL '1 day'",
+        )
 
 
 def _check_if(node: exp.Expr) -> None:

@@ -125,7 +125,7 @@ def _wrong_width(found: int, wanted: int) -> ProgrammingError:
     return err(
         ProgrammingError,
         "E_SYNTAX",
-        f"INSERT gives {found} values for {wanted} columns",
+        f"the row has {found} values for {wanted} columns",
         "Give each row a value for each column that is named",
     )
 
@@ -312,7 +312,5 @@ def plan_checks(table: Table, catalog: Catalog) -> QueryPlan | None:
         every = exp.LogicalAnd(this=fulfilled)
         whole = exp.Coalesce(this=every, expressions=[exp.true()])
         items.append(exp.alias_(whole, check.name, quoted=True))
-    select = exp.Select(
-        expressions=items, from_=exp.From(this=_target(table, None, table.name))
-    )
+    select = exp.Select(expressions=items, from_=exp.From(this=_target(table, None, table.name)))
     return finish(draft(select, catalog))

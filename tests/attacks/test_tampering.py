@@ -80,21 +80,28 @@ def test_an_untouched_copy_is_answered_as_before(small: Vault, tmp_path: Path) -
 def test_sampled_mutations(small: Vault, tmp_path: Path) -> None:
     mutations = sample(list(all_mutations(small.store, small.older)), each=1)
     assert len(mutations) > 60
-    noticed = 0
+    noticed: set[str] = set()
     for mutation in mutations:
         outcome = vault.attack(small, mutation, tmp_path)
         judge(mutation, outcome)
-        noticed += bool(outcome.refused)
-    assert noticed > len(mutations) // 2
+        if outcome.refused:
+            noticed.add(mutation.relation.split("_")[0])
+    # Claims, tombstones and the bookkeeping of leases and stages only decide about writes.
+    assert noticed >= {"rows", "packs", "pages", "deltas", "catalog", "tables", "links", "heads"}
 
 
 def test_mutations_without_a_pin(small: Vault, tmp_path: Path) -> None:
-    """Within the state served, everything is noticed by a client that never saw the store before."""
+    """Within the state served, everything is noticed by a client that never saw the store before.
+
+    What it cannot notice is left out: a whole older state, and the end of a writer's deltas that
+    nobody has cited yet, which is one.
+    """
     within = {"flip", "delete", "swap", "invent", "empty", "drop", "nudge"}
     mutations = [
         one
         for one in sample(list(all_mutations(small.store, small.older)), each=1, seed=1)
         if one.kind in within
+        and not (one.relation.startswith("deltas") and one.kind in {"delete", "empty"})
     ]
     for mutation in mutations:
         judge(mutation, vault.attack(small, mutation, tmp_path, pin=False))

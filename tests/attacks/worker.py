@@ -36,7 +36,7 @@ class Ledger:
 def schema(connection: Any) -> None:
     """The table that every task but ``add`` writes."""
     connection.execute(
-        "CREATE TABLE groups (id BIGINT PRIMARY KEY, grp BIGINT, zip TEXT, age INT, words TEXT)"
+        "CREATE TABLE groups (id BIGINT PRIMARY KEY, grp BIGINT, zip TEXT, age BIGINT, words TEXT)"
     )
     connection.execute("CREATE INDEX ON groups USING equality (grp)")
     connection.execute("CREATE INDEX ON groups USING range (age)")

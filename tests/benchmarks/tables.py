@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import TracebackType
@@ -260,8 +260,9 @@ def _inserts(report: Report, pair: Pair) -> None:
             median_seconds(insert_plain, extra[:150]) * 1e3,
         )
     )
-    rest: Iterator[tuple[object, ...]] = iter(extra[150:])
-    pair.connection.cursor().executemany(sql, list(rest))
+    pair.connection.cursor().executemany(sql, extra[150:])
+    with pair.plain.connection:
+        pair.plain.connection.executemany(sql, extra[150:])
     recent = f"SELECT * FROM people WHERE id > {pair.count}"
 
     def scan(_: int) -> None:

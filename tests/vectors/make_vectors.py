@@ -15,7 +15,7 @@ import hmac
 import json
 import math
 import struct
-from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def table_aad(purpose: str, *rest: bytes | int) -> bytes:
 
 
 def aes(key: bytes, block: bytes) -> bytes:
-    return Cipher(AES256(key), ECB()).encryptor().update(block)  # noqa: S305 - the bare block cipher
+    return Cipher(AES256(key), ECB()).encryptor().update(block)
 
 
 def record(key: bytes, kind: int, plaintext: bytes, address: bytes) -> bytes:
@@ -215,9 +215,7 @@ def key_tree() -> dict[str, Any]:
             ).hex(),
         },
         "pages": {
-            "pack": page(
-                packs, b"pack", 17 << 11 | 2, b"known answer", table_aad("pack")
-            ).hex(),
+            "pack": page(packs, b"pack", 17 << 11 | 2, b"known answer", table_aad("pack")).hex(),
             "hashed": hashlib.sha256(
                 page(derive(hashed, "hashed", "page"), b"hash", 3, plain, context(TABLE, 8, 1, 20))
             ).hexdigest(),
@@ -232,7 +230,11 @@ def key_tree() -> dict[str, Any]:
             ).hexdigest(),
             "liveness": hashlib.sha256(
                 page(
-                    derive(liveness, "liveness", "page"), b"live", 3, plain, context(TABLE, 8, 3, 20)
+                    derive(liveness, "liveness", "page"),
+                    b"live",
+                    3,
+                    plain,
+                    context(TABLE, 8, 3, 20),
                 )
             ).hexdigest(),
         },
@@ -295,7 +297,8 @@ def term_prf() -> dict[str, Any]:
 def permutation(key: bytes, block: int) -> list[int]:
     """For each low 12 bits, the rank of AES(block ‖ low) by its first 8 bytes, little-endian."""
     ranks = [
-        int.from_bytes(aes(key, struct.pack("<QQ", block, low))[:8], "little") for low in range(4096)
+        int.from_bytes(aes(key, struct.pack("<QQ", block, low))[:8], "little")
+        for low in range(4096)
     ]
     order = sorted(range(4096), key=lambda low: (ranks[low], low))
     places = [0] * 4096
@@ -343,7 +346,10 @@ _MICRO = dt.timedelta(microseconds=1)
 
 
 def scaled(text: str, scale: int) -> int:
-    return int(Decimal(text).scaleb(scale))
+    """The value in units of 10⁻ˢᶜᵃˡᵉ, exactly."""
+    number = Fraction(text) * 10**scale
+    assert number.denominator == 1
+    return number.numerator
 
 
 def number_of(kind: str, value: Any) -> int:
@@ -367,7 +373,7 @@ def order_key(kind: str, value: Any) -> tuple[int, int]:
         if math.isnan(number):
             bits = 0x7FF8 << 48
         else:
-            (bits,) = struct.unpack("<Q", struct.pack("<d", number if number else 0.0))
+            (bits,) = struct.unpack("<Q", struct.pack("<d", number or 0.0))
         return (bits ^ (2**64 - 1) if bits >> 63 else bits | 1 << 63), 0
     if kind == "UUID":
         raw = bytes.fromhex(value.replace("-", ""))
@@ -397,9 +403,9 @@ VALUES: dict[str, list[Any]] = {
     "DECIMAL(38,10)": ["-9999999999999999999999999999.9999999999", "-1", "0", "1.5"],
     "REAL": ["-inf", -1.5, -0.0, 0.0, 1.401298464324817e-45, 0.1, "inf", "nan"],
     "DOUBLE": ["-inf", -1.7976931348623157e308, -1.5, -5e-324, -0.0, 0.0, 5e-324, 0.1, "inf", "nan"],
-    "TEXT": ["", "a", "a\u0000", "abcdefg", "abcdefgh", "abcdefghi", "zürich", "sixteen bytes..X",
-             "sixteen bytes..XY"],
-    "BLOB": ["", "00", "ff", "00" * 16, "ff" * 17],
+    "TEXT": ["", "a", "a\u0000", "abcdefg", "abcdefgh", "abcdefghi", "sixteen bytes..X",
+             "sixteen bytes..XY", "zürich"],
+    "BLOB": ["", "00", "00" * 16, "ff", "ff" * 17],
     "DATE": ["0001-01-01", "1969-12-31", "1970-01-01", "2024-02-29", "9999-12-31"],
     "TIME": ["00:00:00", "12:34:56.789012", "23:59:59.999999"],
     "TIMESTAMP": ["0001-01-01T00:00:00", "1970-01-01T00:00:00", "2024-02-29T12:34:56.789012"],
@@ -514,7 +520,14 @@ def posting_lists() -> list[dict[str, Any]]:
 
 # --- Rows and packs ------------------------------------------------------------------------------
 
-SLOT = {"SMALLINT": "<h", "INTEGER": "<i", "BIGINT": "<q", "REAL": "<f", "DOUBLE": "<d", "DATE": "<i"}
+SLOT = {
+    "SMALLINT": "<h",
+    "INTEGER": "<i",
+    "BIGINT": "<q",
+    "REAL": "<f",
+    "DOUBLE": "<d",
+    "DATE": "<i",
+}
 
 
 def slot(kind: str, value: Any) -> bytes:
@@ -541,7 +554,7 @@ def width(kind: str) -> int:
     wide = {"BOOLEAN": 1, "SMALLINT": 2, "INTEGER": 4, "REAL": 4, "DATE": 4, "UUID": 16}
     wide |= {"INTERVAL": 16, "TEXT": 0, "BLOB": 0, "JSON": 0}
     if kind.startswith("DECIMAL"):
-        return 8 if int(kind[8:-1].split(",")[0]) <= 18 else 16
+        return 8 if int(kind[8:-1].split(",", maxsplit=1)[0]) <= 18 else 16
     return wide.get(kind, 8)
 
 
@@ -603,8 +616,24 @@ def rows() -> list[dict[str, Any]]:
 CODES = {
     name: code
     for code, name in enumerate(
-        "BOOLEAN SMALLINT INTEGER BIGINT DECIMAL REAL DOUBLE TEXT BLOB DATE TIME TIMESTAMP "
-        "TIMESTAMPTZ UUID JSON INTERVAL".split(),
+        [
+            "BOOLEAN",
+            "SMALLINT",
+            "INTEGER",
+            "BIGINT",
+            "DECIMAL",
+            "REAL",
+            "DOUBLE",
+            "TEXT",
+            "BLOB",
+            "DATE",
+            "TIME",
+            "TIMESTAMP",
+            "TIMESTAMPTZ",
+            "UUID",
+            "JSON",
+            "INTERVAL",
+        ],
         start=1,
     )
 }

@@ -64,34 +64,12 @@ def atom(
         elif operator == "=" and isinstance(node.this, exp.Tuple):
             return _row_equals(block, node)
         return None if operator is None else _comparison(block, node, operator)
-    if isinstance(node, exp.NEQ):
-        return _comparison(block, node, "=") if negate else None
-    if isinstance(node, exp.NullSafeEQ):
-        return None if negate else _not_distinct(block, node)
-    if isinstance(node, exp.Between):
-        return _between(block, node, negate=negate)
-    if isinstance(node, exp.Is):
-        return _is(block, node, negate=negate)
     if isinstance(node, exp.Column):
         return _boolean(block, node, value=not negate)
-    if negate:
-        return _negated(block, node)
-    if isinstance(node, exp.In):
-        return _in(block, node)
-    if isinstance(node, exp.Like):
-        return None if node.args.get("negate") else _like(block, node, "\\")
-    if isinstance(node, exp.Escape):
-        return _escape(block, node)
-    if isinstance(node, exp.MatchAgainst) and id(node) in matches:
-        source, number = matches[id(node)]
-        return [(source, Ready(Match(number)))] if source in block.sources else None
-    return None
-
-
-def _negated(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
-    if isinstance(node, exp.Like) and node.args.get("negate"):
-        return _like(block, node, "\\")
-    return None
+    if isinstance(node, exp.MatchAgainst):
+        return None if negate else _match(block, node, matches)
+    reader = (_NEGATED if negate else _PLAIN).get(type(node))
+    return None if reader is None else reader(block, node)
 
 
 def _one(found: Found, build: Callable[[Column], Built]) -> list[tuple[Source, Tree]]:
@@ -154,35 +132,45 @@ def _row_equals(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | Non
 
 def _not_distinct(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
     """``IS NOT DISTINCT FROM`` equals ``=`` unless both sides may be NULL."""
-    for one, other in ((node.this, node.expression), (node.expression, node.this)):
-        constant = constants.fold(other)
+    for side in (node.this, node.expression):
+        constant = constants.fold(side)
         if constant is not None and constant.type not in (Type.NULL, Type.PARAMETER):
-            found = source_column(block, one)
-            if found is not None:
-                return _one(found, lambda column: _exactly(compare(column, "=", constant)))
+            return _comparison(block, node, "=")
     return None
 
 
-def _between(
-    block: Block, node: exp.Between, *, negate: bool
+def _not_equal(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
+    """NOT (a <> b)."""
+    return _comparison(block, node, "=")
+
+
+def _match(
+    block: Block, node: exp.MatchAgainst, matches: MatchNumbers
 ) -> list[tuple[Source, Tree]] | None:
+    if id(node) not in matches:
+        return None
+    source, number = matches[id(node)]
+    return [(source, Ready(Match(number)))] if source in block.sources else None
+
+
+def _between(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
     found = source_column(block, node.this)
     low, high = constants.fold(node.args["low"]), constants.fold(node.args["high"])
-    if found is None or low is None or high is None or node.args.get("symmetric") or negate:
+    if found is None or low is None or high is None or node.args.get("symmetric"):
         return None
     return _one(found, lambda column: _exactly(between(column, low, high)))
 
 
-def _in(block: Block, node: exp.In) -> list[tuple[Source, Tree]] | None:
+def _in(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
     if node.args.get("query") is not None or not node.expressions:
         return None
     found = source_column(block, node.this)
     return None if found is None else _elements(found, node.expressions)
 
 
-def _is(block: Block, node: exp.Is, *, negate: bool) -> list[tuple[Source, Tree]] | None:
+def _is(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
     """``b IS TRUE`` and ``b IS FALSE``; IS NOT TRUE is true of NULL, so it is no atom."""
-    if not isinstance(node.expression, exp.Boolean) or negate or node.args.get("negate"):
+    if not isinstance(node.expression, exp.Boolean) or node.args.get("negate"):
         return None
     return _boolean(block, node.this, value=bool(node.expression.this))
 
@@ -200,7 +188,25 @@ def _boolean(block: Block, node: exp.Expr, *, value: bool) -> list[tuple[Source,
     return _one(found, build)
 
 
-def _like(block: Block, node: exp.Expr, escape: str) -> list[tuple[Source, Tree]] | None:
+def _like(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
+    return None if node.args.get("negate") else _pattern(block, node, "\\")
+
+
+def _not_like(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
+    """NOT (a NOT LIKE b)."""
+    return _pattern(block, node, "\\") if node.args.get("negate") else None
+
+
+def _escape(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
+    inner, escape = node.this, constants.string(node.expression)
+    if not isinstance(inner, exp.Like) or inner.args.get("negate"):
+        return None
+    if escape is None or len(escape) > 1:
+        return None
+    return _pattern(block, inner, escape)
+
+
+def _pattern(block: Block, node: exp.Expr, escape: str) -> list[tuple[Source, Tree]] | None:
     found, text = source_column(block, node.this), constants.string(node.expression)
     pattern = None if found is None or text is None else read_pattern(text, escape)
     if found is None or pattern is None:
@@ -208,10 +214,17 @@ def _like(block: Block, node: exp.Expr, escape: str) -> list[tuple[Source, Tree]
     return _one(found, lambda column: like(column, pattern))
 
 
-def _escape(block: Block, node: exp.Escape) -> list[tuple[Source, Tree]] | None:
-    inner, escape = node.this, constants.string(node.expression)
-    if not isinstance(inner, exp.Like) or inner.args.get("negate"):
-        return None
-    if escape is None or len(escape) > 1:
-        return None
-    return _like(block, inner, escape)
+_Reader = Callable[[Block, exp.Expr], list[tuple[Source, Tree]] | None]
+
+_PLAIN: Final[dict[type[exp.Expr], _Reader]] = {
+    exp.Between: _between,
+    exp.Escape: _escape,
+    exp.In: _in,
+    exp.Is: _is,
+    exp.Like: _like,
+    exp.NullSafeEQ: _not_distinct,
+}
+_NEGATED: Final[dict[type[exp.Expr], _Reader]] = {
+    exp.NEQ: _not_equal,
+    exp.Like: _not_like,
+}

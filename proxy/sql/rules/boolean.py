@@ -37,7 +37,7 @@ def extract(
         negate = negate != isinstance(node, exp.Not)
         node = node.this
     if isinstance(node, exp.And | exp.Or):
-        arms = [extract(block, arm, matches, negate=negate) for arm in _flatten(node)]
+        arms = [extract(block, arm, matches, negate=negate) for arm in flatten(node)]
         return all_of(arms) if isinstance(node, exp.And) != negate else any_of(arms)
     if isinstance(node, exp.Boolean):
         return Extracted({}, exact=bool(node.this) != negate)
@@ -51,7 +51,7 @@ def extract(
     return all_of([Extracted({source: tree}, exact=True) for source, tree in parts])
 
 
-def _flatten(node: exp.Expr) -> list[exp.Expr]:
+def flatten(node: exp.Expr) -> list[exp.Expr]:
     """The operands of a chain of equal connectives; long chains are deep trees."""
     kind = type(node)
     found: list[exp.Expr] = []
@@ -99,8 +99,11 @@ def both(trees: list[Tree]) -> Tree:
 
 
 def _outside(block: Block, node: exp.Between, matches: MatchNumbers) -> Extracted:
-    """NOT BETWEEN: below or above. Both ends are compared in one type, so both must be constants that
-    BETWEEN could push; a lone comparison might be made in another type."""
+    """NOT BETWEEN: below or above.
+
+    Both ends are compared in one type, so both must be constants that BETWEEN could push; a lone
+    comparison might be made in another type.
+    """
     low = exp.LT(this=node.this.copy(), expression=node.args["low"].copy())
     high = exp.GT(this=node.this.copy(), expression=node.args["high"].copy())
     inside = atom(block, node, matches, negate=False)
@@ -108,9 +111,7 @@ def _outside(block: Block, node: exp.Between, matches: MatchNumbers) -> Extracte
         return NOTHING_KNOWN
     arms = [extract(block, low, matches), extract(block, high, matches)]
     found = any_of(arms)
-    guarded = {
-        source: _guard(tree, inside[0][1]) for source, tree in found.conditions.items()
-    }
+    guarded = {source: _guard(tree, inside[0][1]) for source, tree in found.conditions.items()}
     return Extracted(guarded, found.exact)
 
 
@@ -122,9 +123,7 @@ def _guard(tree: Tree, needed: Tree) -> Tree:
     return Either(tuple(_guarded(part, test) for part in tree.parts))
 
 
-def _guarded(
-    part: Tree, test: Callable[[Column], tuple[Predicate, bool] | None]
-) -> Tree:
+def _guarded(part: Tree, test: Callable[[Column], tuple[Predicate, bool] | None]) -> Tree:
     if not isinstance(part, Atom):
         return part
     build = part.build

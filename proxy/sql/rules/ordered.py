@@ -29,7 +29,9 @@ def is_single(block: Block) -> bool:
         and block.sources[0].table is not None
         and not block.nested
         and not block.windows
-        and not any(select.args.get(key) for key in ("distinct", "group", "having", "qualify", "with_"))
+        and not any(
+            select.args.get(key) for key in ("distinct", "group", "having", "qualify", "with_")
+        )
     )
 
 
@@ -111,7 +113,9 @@ def extremes(block: Block) -> tuple[Extremum, ...]:
                 return ()
             if not isinstance(node, exp.Func) or not functions.is_aggregate(node):
                 continue
-            column = source_column(block, node.this) if isinstance(node, exp.Min | exp.Max) else None
+            column = (
+                source_column(block, node.this) if isinstance(node, exp.Min | exp.Max) else None
+            )
             if column is None or column.column is None or not column.column.type.ordered:
                 return ()
             found[Extremum(column.column.id, greatest=isinstance(node, exp.Max))] = None

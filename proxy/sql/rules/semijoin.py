@@ -9,8 +9,8 @@ of the other can matter. That holds for
 * EXISTS with ``y = outer.x`` in its WHERE, both ways; NOT EXISTS and scalar subqueries, inwards only;
 * never NOT IN, whose answer depends on every row and on NULLs.
 
-Both columns must have one type, so that equal values are equal index terms. A table is reduced only if the
-statement mentions it once: its other mentions need the other rows.
+Both columns must have one type, so that equal values are equal index terms. A table that the statement mentions
+several times is reduced only if the same reduction holds for every mention: the others need the other rows.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from indexes.types import ColumnType, Kind
 
 from ..access import SemiJoin
 from ..scope import Block, Found, Join, Source, leaves, resolve, resolve_column
+from .boolean import flatten
 from .derived import is_open, passing_columns
 
 _INTEGERS = frozenset({Kind.SMALLINT, Kind.INTEGER, Kind.BIGINT})
@@ -41,41 +42,77 @@ class _Pair:
 
 
 def semi_joins(
-    blocks: list[Block], number: Callable[[Source], int], uses: Callable[[Source], int]
+    blocks: list[Block], number: Callable[[Source], int], mentions: Callable[[Source], int]
 ) -> tuple[SemiJoin, ...]:
     """Every reduction that a statement allows.
 
     Args:
         blocks: all its blocks.
         number: the access number of a base table's source.
-        uses: how often the statement mentions that table.
+        mentions: how often the statement mentions that table.
     """
-    found: dict[tuple[int, int, int, int], SemiJoin] = {}
+    # Which mentions of the target a reduction holds for; it is allowed if it holds for all of them.
+    covered: dict[_Reduction, set[Source]] = {}
+    wanted: dict[int, int] = {}
     for block in blocks:
         for pair in _pairs(block):
-            joined = _semi_join(pair, number, uses)
-            if joined is None:
-                continue
-            key = (joined.left, joined.left_column, joined.right, joined.right_column)
-            found.setdefault(key, joined)
-    return tuple(found.values())
+            for target, source in _directions(pair):
+                reduction = _reduction(target, source, number)
+                if reduction is not None:
+                    covered.setdefault(reduction, set()).add(target.source)
+                    wanted[reduction.target] = mentions(target.source)
+    allowed = {one: None for one, held in covered.items() if len(held) == wanted[one.target]}
+    return tuple(_joined(allowed))
 
 
-def _semi_join(
-    pair: _Pair, number: Callable[[Source], int], uses: Callable[[Source], int]
-) -> SemiJoin | None:
-    left, right = pair.left.column, pair.right.column
-    if left is None or right is None or not _comparable(left.type, right.type):
+@dataclass(frozen=True, slots=True)
+class _Reduction:
+    """Reducing one access by the values of another's column."""
+
+    target: int
+    target_column: int
+    source: int
+    source_column: int
+
+    @property
+    def converse(self) -> _Reduction:
+        return _Reduction(self.source, self.source_column, self.target, self.target_column)
+
+
+def _directions(pair: _Pair) -> Iterator[tuple[Found, Found]]:
+    if pair.to_left:
+        yield pair.left, pair.right
+    if pair.to_right:
+        yield pair.right, pair.left
+
+
+def _reduction(target: Found, source: Found, number: Callable[[Source], int]) -> _Reduction | None:
+    if target.column is None or source.column is None:
         return None
-    if pair.left.source is pair.right.source or pair.left.source.table == pair.right.source.table:
+    if target.source.table == source.source.table:
         return None
-    to_left = pair.to_left and uses(pair.left.source) == 1
-    to_right = pair.to_right and uses(pair.right.source) == 1
-    if not (to_left or to_right):
+    if not _comparable(target.column.type, source.column.type):
         return None
-    return SemiJoin(
-        number(pair.left.source), left.id, number(pair.right.source), right.id, to_left, to_right
+    return _Reduction(
+        number(target.source), target.column.id, number(source.source), source.column.id
     )
+
+
+def _joined(allowed: dict[_Reduction, None]) -> Iterator[SemiJoin]:
+    """Reductions as semi-joins, the converse ones put together."""
+    done: set[_Reduction] = set()
+    for one in allowed:
+        if one in done:
+            continue
+        done |= {one, one.converse}
+        both = one.converse in allowed
+        if one.source < one.target:
+            left, right, to_left, to_right = one.source, one.target, both, True
+            columns = (one.source_column, one.target_column)
+        else:
+            left, right, to_left, to_right = one.target, one.source, True, both
+            columns = (one.target_column, one.source_column)
+        yield SemiJoin(left, columns[0], right, columns[1], to_left, to_right)
 
 
 def _comparable(left: ColumnType, right: ColumnType) -> bool:
@@ -98,6 +135,9 @@ def _pairs(block: Block) -> Iterator[_Pair]:
             yield from _where_pair(block, condition)
         elif isinstance(condition, exp.In):
             yield from _in_pair(block, condition)
+        elif isinstance(condition, exp.Or):
+            for equality in _common_equalities(condition):
+                yield from _where_pair(block, equality)
     for nested_id, nested in block.nested.items():
         if isinstance(nested, Block):
             yield from _correlated_pairs(block, nested, nested_id, where.this)
@@ -116,6 +156,20 @@ def conjuncts(node: exp.Expr) -> list[exp.Expr]:
         else:
             found.append(current)
     return found
+
+
+def _common_equalities(node: exp.Or) -> list[exp.EQ]:
+    """Equalities that all arms of an OR share, written alike: each arm implies them."""
+    shared: dict[str, exp.EQ] | None = None
+    for arm in flatten(node):
+        equalities = {part.sql(): part for part in conjuncts(arm) if isinstance(part, exp.EQ)}
+        if shared is None:
+            shared = equalities
+        else:
+            shared = {text: part for text, part in shared.items() if text in equalities}
+        if not shared:
+            return []
+    return list((shared or {}).values())
 
 
 def _own(block: Block, node: exp.Expr, depth: int = 0) -> Found | None:
@@ -167,12 +221,14 @@ def _equalities(block: Block, join: Join) -> Iterator[tuple[Found, Found]]:
         sides = []
         for part in (join.left, join.right):
             holders = [
-                source for source in leaves(part) if source.columns is None or name in source.columns
+                source
+                for source in leaves(part)
+                if source.columns is None or name in source.columns
             ]
             found = resolve(block, name, holders[0].alias) if len(holders) == 1 else None
             if isinstance(found, Found) and found.source.table is not None:
                 sides.append(found)
-        if len(sides) == 2:  # noqa: PLR2004 - one on each side.
+        if len(sides) == 2:
             yield sides[0], sides[1]
 
 
@@ -216,8 +272,12 @@ def _correlated_pairs(
 
 
 def _standing(block: Block, nested_id: int, where: exp.Expr) -> str | None:
-    """What a nested query is to its block: an EXISTS that must hold, another that only looks
-    inwards, or None for one that must be left alone."""
+    """What a nested query is to its block.
+
+    Returns:
+        ``exists`` for an EXISTS that must hold, ``inward`` for one that only the inner table may be
+        reduced for, or None for one that must be left alone.
+    """
     node = _node_of(block, nested_id)
     parent = node.parent if node is not None else None
     while isinstance(parent, exp.Subquery | exp.Paren):

@@ -1,0 +1,203 @@
+"""EXPLAIN and EXPLAIN ANALYZE: a plan as lines of text.
+
+The lines name tables, columns, indexes and the literals of the user's own statement, and are shown to that
+user only; they belong in no log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..catalog import Index
+from .access import OrderedAccess, QueryPlan, SemiJoin, TableAccess
+from .predicates import (
+    Between,
+    Equals,
+    In,
+    Literal,
+    Match,
+    Operand,
+    Parameter,
+    atoms,
+    describe,
+)
+from .write import DeletePlan, InsertPlan, UpdatePlan
+
+
+@dataclass(frozen=True, slots=True)
+class AccessStats:
+    """What one table access cost.
+
+    Attributes:
+        indexes: names of the indexes that were used; none for a scan.
+        pages: index pages read.
+        rows: rows opened.
+        bytes: sealed bytes received.
+        store_ms: milliseconds spent waiting for the store.
+        open_ms: milliseconds spent opening what it sent.
+    """
+
+    indexes: tuple[str, ...]
+    pages: int
+    rows: int
+    bytes: int
+    store_ms: float
+    open_ms: float
+
+
+def explain(plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan) -> list[str]:
+    """The plan before it is executed: per table what an index may serve."""
+    return _render(plan, None, None)
+
+
+def explain_analyze(
+    plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan,
+    stats: Sequence[AccessStats],
+    engine_ms: float,
+) -> list[str]:
+    """The plan with what it cost.
+
+    Args:
+        plan: the plan that was executed.
+        stats: one for each of its accesses, in their order.
+        engine_ms: milliseconds in the local engine.
+    """
+    return _render(plan, stats, engine_ms)
+
+
+def _render(
+    plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan,
+    stats: Sequence[AccessStats] | None,
+    engine_ms: float | None,
+) -> list[str]:
+    lines: list[str] = []
+    query: QueryPlan | None
+    if isinstance(plan, QueryPlan):
+        query = plan
+    else:
+        action = {InsertPlan: "insert into", UpdatePlan: "update", DeletePlan: "delete from"}
+        lines.append(f"{action[type(plan)]} {plan.table.name}")
+        query = plan.query
+        if isinstance(plan, InsertPlan) and plan.rows is not None:
+            lines.append(f"  rows: {len(plan.rows)}, without the local engine")
+    if query is None:
+        return lines
+    for place, access in enumerate(query.accesses):
+        lines += _access(access)
+        if stats is not None:
+            lines += _cost(stats[place])
+    lines += [_join(query, join) for join in query.joins]
+    if query.direct is not None:
+        lines.append("local engine: not needed if the predicate is served exactly")
+    elif engine_ms is None:
+        lines.append("local engine: runs the whole query over the rows fetched")
+    if engine_ms is not None:
+        lines.append(f"local engine: {engine_ms:.1f} ms")
+    return lines
+
+
+def _access(access: TableAccess) -> list[str]:
+    table = access.table
+    times = f", mentioned {access.uses} times" if access.uses > 1 else ""
+    lines = [f"table {access.name}{times}"]
+    if access.predicate is None:
+        lines.append("  fetch: all rows")
+    else:
+        lines.append(f"  fetch: {access_predicate(access)}")
+        usable = ", ".join(f"{index.name} ({index.method})" for index in usable_indexes(access))
+        lines.append(f"  indexes: {usable or 'none that serves it, so all rows are fetched'}")
+    if access.ordered is not None:
+        lines.append(f"  order: {_order(access, access.ordered)}")
+    for extremum in access.extremes:
+        name = "greatest" if extremum.greatest else "least"
+        lines.append(f"  only the {name} {table.column_by_id(extremum.column).name}")
+    shown = [column.name for column in table.columns if column.id in access.columns]
+    width = f"all {len(shown)}" if len(shown) == len(table.columns) else ", ".join(shown) or "none"
+    lines.append(f"  columns: {width}")
+    return lines
+
+
+def access_predicate(access: TableAccess) -> str:
+    """The predicate of an access as SQL; empty when there is none."""
+    if access.predicate is None:
+        return ""
+
+    def name(column: int) -> str:
+        return access.table.column_by_id(column).name
+
+    def match(number: int) -> str:
+        found = access.matches[number]
+        names = ", ".join(access.table.names(found.columns))
+        return f"{names if len(found.columns) == 1 else f'({names})'} @@ {_operand(found.query)}"
+
+    return describe(access.predicate, name, match)
+
+
+def usable_indexes(access: TableAccess) -> list[Index]:
+    """Indexes that may serve a part of an access's predicate."""
+    if access.predicate is None:
+        return []
+    equal: set[int] = set()
+    ranged: set[int] = set()
+    searched: set[int] = set()
+    for atom in atoms(access.predicate):
+        match atom:
+            case Equals(column) | In(column):
+                equal.add(column)
+            case Between(column):
+                ranged.add(column)
+            case Match(number):
+                searched.update(access.matches[number].columns)
+    found = []
+    for index in access.table.indexes:
+        columns = set(index.columns)
+        if (
+            (index.method == "equality" and columns <= equal)
+            or (index.method == "range" and columns <= equal | ranged)
+            or (index.method == "keyword" and columns & searched)
+        ):
+            found.append(index)
+    return found
+
+
+def _operand(operand: Operand | None) -> str:
+    match operand:
+        case Parameter(index):
+            return f"${index + 1}"
+        case Literal(value):
+            return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+        case None:
+            return "all"
+
+
+def _order(access: TableAccess, ordered: OrderedAccess) -> str:
+    name = access.table.column_by_id(ordered.column).name
+    direction = "descending" if ordered.descending else "ascending"
+    nulls = "first" if ordered.nulls_first else "last"
+    skipped = f" after {_operand(ordered.offset)}" if ordered.offset is not None else ""
+    return (
+        f"{name} {direction}, NULL {nulls}, the first {_operand(ordered.limit)}{skipped} and ties"
+    )
+
+
+def _cost(stats: AccessStats) -> list[str]:
+    used = ", ".join(stats.indexes) or "none"
+    return [
+        f"  used: {used}",
+        (
+            f"  pages {stats.pages}, rows {stats.rows}, bytes {stats.bytes}, "
+            f"store {stats.store_ms:.1f} ms, opening {stats.open_ms:.1f} ms"
+        ),
+    ]
+
+
+def _join(plan: QueryPlan, join: SemiJoin) -> str:
+    left, right = plan.accesses[join.left], plan.accesses[join.right]
+    first = f"{left.name}.{left.table.column_by_id(join.left_column).name}"
+    second = f"{right.name}.{right.table.column_by_id(join.right_column).name}"
+    if join.to_left and join.to_right:
+        return f"reduce {first} and {second} by each other"
+    if join.to_right:
+        return f"reduce {second} by {first}"
+    return f"reduce {first} by {second}"
