@@ -15,17 +15,19 @@ Ordinals: TypeAlias = npt.NDArray[np.int64]
 
 def one_array(values: Array | Chunked) -> Array:
     """The chunks of an array as one array."""
-    if isinstance(values, pa.Array):
-        return values
-    if values.num_chunks == 1:
-        return values.chunk(0)
-    joined: Any = values.combine_chunks()
-    return joined if isinstance(joined, pa.Array) else pa.concat_arrays(joined.chunks)
+    if isinstance(values, pa.ChunkedArray):
+        chunks: list[Any] = values.chunks
+        if len(chunks) == 1:
+            only: Array = chunks[0]
+            return only
+        return pa.concat_arrays(chunks) if chunks else nulls(0, values.type)
+    return values
 
 
 def nulls(size: int, kind: Any) -> Array:
     """So many NULLs of a type."""
-    return pa.nulls(size, kind)
+    array: Array = pa.nulls(size, kind)
+    return array
 
 
 def chunked(chunks: list[Any], kind: Any) -> Chunked:

@@ -30,7 +30,7 @@ from .execute.define import read_rows
 from .execute.view import TableView, as_array
 from .overlay import NewRows
 from .session import Session
-from .snapshot import TableState
+from .state import TableState
 
 PIECE = 16 * BLOCK
 Progress = Callable[[str, int, int], None]

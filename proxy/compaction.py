@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from indexes.errors import IntegrityFailure
 from indexes.methods import equality
 from indexes.multimap import hashed, merge, postings
 from indexes.multimap import sorted as sorted_segments
@@ -25,8 +26,8 @@ from .execute.view import TableView, as_array
 from .manifest import add_totals
 from .overlay import NewRows, TableOverlay
 from .settled import BLOCK_BITS, LOW_MASK
-from .snapshot import TableState
 from .staging import ManifestChange, Staging, bitmap_without
+from .state import TableState
 
 Keys = npt.NDArray[np.uint64]
 PENDING_DELTAS = 1_024
@@ -89,6 +90,8 @@ def settle(
     entries = state.settled.entries([*added_blocks.tolist(), *gone_blocks.tolist()])
     types = [(column.id, column.type) for column in state.table.columns]
     change.rows += len(added) - len(gone)
+    if not state.settled.live_mask(gone).all() or state.settled.live_mask(added).any():
+        raise IntegrityFailure
     for block in gone_blocks.tolist():
         entry = entries[block]
         low = gone[(gone >> BLOCK_BITS) == block] & LOW_MASK
@@ -118,6 +121,23 @@ def settle(
         low16 = (ordinals & LOW_MASK).astype(np.uint16)
         arrays = [one_array(column) for column in values]
         change.liveness[block] = staging.pack(block, low16, arrays)
+
+
+def purge(state: TableState, staging: Staging, change: ManifestChange) -> None:
+    """Write the packs that still hold rows which are gone anew without them."""
+    settled = state.settled
+    columns = [(column.id, column.type) for column in state.table.columns]
+    for block in settled.blocks():
+        entry = settled.entries([block])[block]
+        if not entry.rows or entry.rows == settled.pack_rows(entry):
+            continue
+        kept = (block << BLOCK_BITS) + np.flatnonzero(
+            np.unpackbits(entry.bitmap, bitorder="little")
+        ).astype(np.int64)
+        values = [one_array(column) for column in settled.read(kept, columns)]
+        low = (kept & LOW_MASK).astype(np.uint16)
+        change.liveness[block] = staging.pack(block, low, values)
+        change.retired_packs.add(entry.pack)
 
 
 def _fold_postings(

@@ -26,7 +26,7 @@ from .search.documents import Document, read_documents
 from .search.files import Skipped
 from .session import Session
 from .sink import RowSink
-from .snapshot import TableState
+from .state import TableState
 from .transaction import Transaction
 
 DOCUMENTS_AT_ONCE = 1_024

@@ -14,11 +14,14 @@ from encdb import wire
 from encdb.stores.base import Store
 from indexes.errors import IntegrityFailure
 from indexes.labels import BLOCK
+from indexes.multimap.segment import MAX_SEGMENT
 
 Ordinals = npt.NDArray[np.int64]
 STEPS = (1, 64, BLOCK)
 BULK_ROWS = 1_024
 NUMBERS_AT_ONCE = 8
+MAX_ORDINAL = 1 << 44
+"""Liveness pages number blocks of 4,096 ordinals in 32 bits."""
 
 
 class Leases:
@@ -36,7 +39,8 @@ class Leases:
 
     def _lease(self, kind: wire.LeaseKind, count: int) -> int:
         answer = self._store.lease(wire.Lease(table=self._table, kind=kind, count=count))
-        if answer.count != count or answer.first < 0:
+        limit = MAX_ORDINAL if kind == "ordinal" else MAX_SEGMENT
+        if answer.count != count or not 0 <= answer.first <= limit - count:
             raise IntegrityFailure
         return answer.first
 

@@ -18,8 +18,9 @@ from . import compaction
 from .bulk import BulkLoad
 from .execute.define import SCAN_ROWS, read_rows
 from .execute.view import TableView
-from .snapshot import DatabaseState, TableState
+from .snapshot import DatabaseState
 from .staging import ManifestChange, Staging, build_swap
+from .state import TableState
 from .transaction import Writer
 
 ATTEMPTS = 4
@@ -56,7 +57,11 @@ class Maintenance:
                 self.join(table)
 
     def fold(self, table: int) -> bool:
-        """Fold all pending deltas of a table; False when another merge kept coming first."""
+        """Fold all pending deltas of a table; False when another merge kept coming first.
+
+        What interrupted loads and merges left behind an hour ago or more is swept on the way.
+        """
+        self._store.sweep(wire.Sweep(table=table))
         return self._attempt(table, self._build_fold)
 
     def join(self, table: int) -> None:
@@ -69,8 +74,7 @@ class Maintenance:
                 return
 
     def vacuum(self, table: int) -> None:
-        """Fold everything, join all segments, and sweep what interrupted merges left behind."""
-        self._store.sweep(wire.Sweep(table=table))
+        """Fold everything and join all segments."""
         self.fold(table)
         self._attempt(table, self._build_rewrite)
 
@@ -89,7 +93,11 @@ class Maintenance:
                 if not build(state, staging, change):
                     return True
                 swap = build_swap(
-                    state, change, staging, (catalog.version, self._database.catalog_hash), False
+                    state,
+                    change,
+                    staging,
+                    (catalog.version, self._database.catalog_hash),
+                    expect_frontier=False,
                 )
                 request = wire.Commit(
                     id=os.urandom(16),
@@ -121,6 +129,7 @@ class Maintenance:
         Entries of a dropped exact-match index cannot be told from others, so once an index was
         dropped the hashed segment is built anew from the rows.
         """
+        compaction.purge(state, staging, change)
         families: dict[tuple[int, int], list[SegmentInfo]] = {}
         for info in state.manifest.segments:
             families.setdefault((info.kind, info.index), []).append(info)
@@ -130,7 +139,7 @@ class Maintenance:
                 self._rebuild_hashed(state, staging, change)
             else:
                 compaction.join_segments(state, group, staging, change)
-        return bool(families)
+        return bool(families or change.liveness)
 
     def _rebuild_hashed(
         self, state: TableState, staging: Staging, change: ManifestChange

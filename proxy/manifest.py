@@ -30,6 +30,8 @@ class FoldedWriter:
     hash: bytes
     day: int
     """Day number (days since 1970) of the last fold; idle writers are dropped after a day."""
+    epoch: int
+    """Epoch of the last fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,11 @@ class Manifest:
     liveness: tuple[SegmentInfo, ...] = ()
     """Liveness segments, oldest first; a later one wins block by block."""
     statistics: dict[int, IndexStatistics] = field(default_factory=dict)
-    forgot_writers: bool = False
-    """Whether ends of idle writers were ever dropped from the frontier."""
+    forgotten: int = 0
+    """Greatest epoch of the last fold of any writer that was dropped from the frontier. A delta of an
+    unknown writer that cites an older epoch is a replay."""
+    siblings: tuple[tuple[int, bytes, int, int], ...] = ()
+    """What the transaction that made this epoch wrote to other tables; see ``DeltaBody.siblings``."""
 
 
 def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> bytes:
@@ -87,11 +92,13 @@ def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> 
         "catalog": [manifest.catalog_version, manifest.catalog_hash],
         "rows": manifest.rows,
         "frontier": {
-            writer: [end.number, end.hash, end.day] for writer, end in manifest.frontier.items()
+            writer: [end.number, end.hash, end.day, end.epoch]
+            for writer, end in manifest.frontier.items()
         },
         "segments": [list(info.to_tuple()) for info in manifest.segments],
         "liveness": [list(info.to_tuple()) for info in manifest.liveness],
-        "forgot": manifest.forgot_writers,
+        "forgotten": manifest.forgotten,
+        "siblings": [list(one) for one in manifest.siblings],
         "statistics": {
             index: [stats.documents, list(stats.tokens)]
             for index, stats in manifest.statistics.items()
@@ -102,8 +109,9 @@ def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> 
 
 def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes) -> Manifest:
     """The manifest of ``epoch``; IntegrityFailure when the blob is not that epoch's."""
-    body = cbor2.loads(unpad(sealer.open(blob, keys.manifest_aad(epoch))))
+    plain = unpad(sealer.open(blob, keys.manifest_aad(epoch)))
     try:
+        body = cbor2.loads(plain)
         return Manifest(
             epoch=epoch,
             previous=body["previous"],
@@ -111,8 +119,8 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
             catalog_hash=body["catalog"][1],
             rows=body["rows"],
             frontier={
-                writer: FoldedWriter(number, last, day)
-                for writer, (number, last, day) in body["frontier"].items()
+                writer: FoldedWriter(number, last, day, folded)
+                for writer, (number, last, day, folded) in body["frontier"].items()
             },
             segments=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["segments"]),
             liveness=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["liveness"]),
@@ -120,9 +128,12 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
                 index: IndexStatistics(documents, tuple(tokens))
                 for index, (documents, tokens) in body["statistics"].items()
             },
-            forgot_writers=body["forgot"],
+            forgotten=body["forgotten"],
+            siblings=tuple(
+                (table, writer, number, at) for table, writer, number, at in body["siblings"]
+            ),
         )
-    except (KeyError, TypeError, ValueError, IndexError) as problem:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
         raise IntegrityFailure from problem
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encdb import wire
+from encdb.errors import FormatError, err
 from encdb.stores import create_store, open_store
 from encdb.stores.base import Store
 from encdb.trace import Recorder
@@ -14,11 +15,12 @@ from indexes.keys import Key
 
 from . import catalog as schema
 from . import keyring as keyrings
+from .integrity import tampered
 from .keyspace import CatalogSealer, sha256
 from .locations import pin_path
 from .pin import Pin
 from .session import Session
-from .snapshot import seal_catalog, tampered
+from .snapshot import seal_catalog
 
 IDENTITY_BYTES = 16
 
@@ -92,6 +94,7 @@ def open_session(
             store = recorder = Recorder(store)
         database = identity_of(store)
         opened = keyrings.load(database, keyring, passphrase)
+        check_format(opened.minimum_format)
         memory = Pin.load(pin_path(opened.path, database), opened.root.derive("pin")) if pin else None
         session = Session(
             store, opened.root, database, opened.genesis_hash, memory, recorder
@@ -101,6 +104,14 @@ def open_session(
         store.close()
         raise
     return session
+
+
+def check_format(minimum: int) -> None:
+    """FormatError when a keyring asks for a newer storage format than this version knows."""
+    if minimum > wire.FORMAT_VERSION:
+        raise err(
+            FormatError, "E_FORMAT_NEWER", f"the keyring asks for format {minimum} or newer"
+        )
 
 
 def identity_of(store: Store) -> bytes:

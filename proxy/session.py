@@ -30,10 +30,11 @@ from .execute.change import Changer
 from .execute.define import Definer
 from .execute.local import LocalEngine
 from .execute.select import Selector, explained
+from .integrity import tampered
 from .maintenance import Maintenance
 from .pin import Pin
 from .result import Result, done
-from .snapshot import DatabaseState, tampered
+from .snapshot import DatabaseState
 from .sql import statements as sql
 from .sql.explain import explain
 from .sql.parse import parse_script
@@ -70,7 +71,7 @@ class Session:
         self.trace = recorder
         self.notices: tuple[str, ...] = ()
         self.database = DatabaseState(root, database, genesis, pin.state if pin else None)
-        self._writer = Writer(store)
+        self._writer = Writer(store, self.database.own_writers)
         self._engine: LocalEngine | None = None
         self._parsed: OrderedDict[str, sql.Statement] = OrderedDict()
         self._transaction: Transaction | None = None

@@ -142,6 +142,11 @@ class SettledRows:
         """The cipher of one block's pack."""
         return PackSealer(self._keys.packs, entry.salt, self._keys.aad("pack"))
 
+    def pack_rows(self, entry: LivenessEntry) -> int:
+        """How many rows a block's pack holds, those included that are no longer live."""
+        slots, _ = self._load([entry], ())
+        return len(slots[entry.pack])
+
     def read(
         self, ordinals: Ordinals, columns: Sequence[tuple[int, ColumnType]]
     ) -> list[Chunked]:

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from indexes.labels import BLOCK
 
-from .execute.write import check_not_null, check_unique, derive, duplicate
+from .execute.write import check_not_null, check_unique, derive, duplicate, fresh_ordinals
 from .overlay import NewRows
-from .snapshot import TableState
+from .state import TableState
 from .transaction import BULK_ROWS, Transaction
 
 PIECE_ROWS = 16 * BLOCK
@@ -76,10 +76,10 @@ class RowSink:
 
     def _derive(self, batch: pa.RecordBatch, *, bulk: bool = False) -> NewRows:
         table, leases = self._state.table, self._transaction.leases(self._state.table.id)
-        count = batch.num_rows
-        ordinals = leases.block_ordinals(count) if bulk else leases.ordinals(count)
+        view = self._transaction.view(self._state)
+        ordinals = fresh_ordinals(view, leases, batch.num_rows, bulk=bulk)
         rows = derive(table, self._state.keys, batch, ordinals)
-        check_unique(self._transaction.view(self._state), rows, NOTHING)
+        check_unique(view, rows, NOTHING)
         return rows
 
     def _take(self, count: int) -> pa.RecordBatch:

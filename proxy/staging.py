@@ -42,7 +42,7 @@ from .manifest import (
     add_totals,
     seal_manifest,
 )
-from .snapshot import TableState
+from .state import TableState
 
 STAGE_BYTES = 8 << 20
 SALT_BYTES = 32
@@ -132,6 +132,7 @@ class ManifestChange:
 
 
 LIVENESS_SEGMENTS = 4
+Siblings = Sequence[tuple[int, bytes, int, int]]
 
 
 def build_swap(
@@ -139,7 +140,9 @@ def build_swap(
     change: ManifestChange,
     staging: Staging,
     catalog: tuple[int, bytes],
+    *,
     expect_frontier: bool,
+    siblings: Siblings = (),
 ) -> wire.Swap:
     """Stage the liveness segment and seal the manifest that follows ``state``.
 
@@ -149,6 +152,7 @@ def build_swap(
         staging: where the liveness pages go; flushed here.
         catalog: version and hash of the catalog the manifest is written under.
         expect_frontier: refuse the swap when a delta has been committed since ``state``.
+        siblings: what the same transaction writes to other tables.
     """
     keys, old = state.keys, state.manifest
     infos = list(old.liveness)
@@ -174,7 +178,11 @@ def build_swap(
         catalog_hash=catalog[1],
         rows=old.rows + change.rows,
         frontier=frontier,
-        forgot_writers=old.forgot_writers or not old.frontier.keys() <= frontier.keys(),
+        forgotten=max(
+            [old.forgotten]
+            + [end.epoch for writer, end in old.frontier.items() if writer not in frontier]
+        ),
+        siblings=tuple(siblings),
         segments=(*segments, *change.segments),
         liveness=tuple(infos),
         statistics=_statistics(old, change),
@@ -208,7 +216,8 @@ def folded_frontier(state: TableState) -> dict[bytes, FoldedWriter]:
     }
     for writer, chain in state.pending.items():
         if chain:
-            ends[writer] = FoldedWriter(chain[-1].number, chain[-1].hash, today)
+            last = chain[-1]
+            ends[writer] = FoldedWriter(last.number, last.hash, today, state.epoch + 1)
     return ends
 
 

@@ -33,8 +33,9 @@ from .execute.write import claimed_elsewhere
 from .keyspace import ZERO_HASH
 from .leases import Leases
 from .overlay import TableOverlay
-from .snapshot import DatabaseState, TableState
-from .staging import ManifestChange, Staging, build_swap
+from .snapshot import DatabaseState
+from .staging import ManifestChange, Siblings, Staging, build_swap
+from .state import TableState
 
 COMMIT_ATTEMPTS = 16
 BULK_ROWS = 1_024
@@ -45,8 +46,10 @@ DELTA_BYTES = 256 << 10
 class Writer:
     """The identity under which one connection numbers its deltas: 16 random bytes."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, own_writers: set[bytes]) -> None:
+        self._own = own_writers
         self.identity = os.urandom(16)
+        own_writers.add(self.identity)
         self._store = store
         self._leases: dict[int, Leases] = {}
         self._cited: dict[int, dict[bytes, int]] = {}
@@ -66,9 +69,18 @@ class Writer:
         table = state.table.id
         known = state.frontier().get(self.identity)
         if known is None and table in self._cited:
-            self.identity = os.urandom(16)
-            self._cited.clear()
+            self._renew()
         return known or (0, ZERO_HASH)
+
+    def _renew(self) -> None:
+        self.identity = os.urandom(16)
+        self._own.add(self.identity)
+        self._cited.clear()
+
+    def retire(self) -> None:
+        """Go on under a new identity, because the outcome of a commit under this one is unknown."""
+        self._own.discard(self.identity)
+        self._renew()
 
     def citations(self, state: TableState) -> dict[bytes, tuple[int, bytes]]:
         """Pending deltas of other writers that this writer has not cited yet."""
@@ -191,7 +203,12 @@ class Transaction:
                     commit = self._build()
             else:
                 commit = self._build()
-            answer = self._store.commit(commit)
+            try:
+                answer = self._store.commit(commit)
+            except BaseException:
+                # Whether it happened is unknown, so nothing may be numbered after it.
+                self._writer.retire()
+                raise
             if isinstance(answer, wire.Committed):
                 self._note_citations(commit)
                 self._database.expect(commit)
@@ -246,18 +263,25 @@ class Transaction:
         small = [table for table in changed if table not in bulk]
         for table in small:
             self._writer.end(self._database.tables[table])  # This may give it a new identity.
-        ends = {
-            table: self._writer.end(self._database.tables[table])[0] + 1 for table in small
-        }
+        siblings: list[tuple[int, bytes, int, int]] = []
+        for table in changed if len(changed) > 1 else ():
+            state = self._database.tables[table]
+            if table in bulk:
+                siblings.append((table, self._writer.identity, 0, state.epoch + 1))
+            else:
+                number = self._writer.end(state)[0] + 1
+                siblings.append((table, self._writer.identity, number, state.epoch))
         changes = [
-            self._swap(table, catalog) if table in bulk else self._delta(table, catalog, ends)
+            self._swap(table, catalog, siblings)
+            if table in bulk
+            else self._delta(table, catalog, siblings)
             for table in changed
         ]
         return wire.Commit(
             id=os.urandom(16), catalog_version=catalog.version, changes=tuple(changes)
         )
 
-    def _delta(self, table: int, catalog: Catalog, ends: dict[int, int]) -> wire.TableChange:
+    def _delta(self, table: int, catalog: Catalog, siblings: Siblings) -> wire.TableChange:
         """Rows, claims and the delta of a small change."""
         state, overlay = self._database.tables[table], self._overlays[table]
         keys, txn = state.keys, os.urandom(16)
@@ -273,9 +297,9 @@ class Transaction:
             txn=txn,
             prev=previous,
             seen=self._writer.citations(state),
-            siblings=[
-                (other, self._writer.identity, end) for other, end in ends.items() if other != table
-            ],
+            epoch=state.epoch,
+            chain=state.chain,
+            siblings=[one for one in siblings if one[0] != table],
             added=overlay.live(),
             removed=np.sort(as_array(overlay.removed)),
             hashed=live_postings(overlay),
@@ -322,17 +346,24 @@ class Transaction:
                         claims.append((tags[place].tobytes(), label))
         return sealed, claims
 
-    def _swap(self, table: int, catalog: Catalog) -> wire.TableChange:
+    def _swap(self, table: int, catalog: Catalog, siblings: Siblings) -> wire.TableChange:
         """The manifest swap of a large change; it folds what is pending as well."""
         state, overlay = self._database.tables[table], self._overlays[table]
         change = ManifestChange()
         staging = Staging(self._store, state.table, state.keys, self.leases(table))
         compaction.fold(TableView(state, overlay), staging, change)
+        pending = {one for one in overlay.removed if one in state.recent}
+        change.folded_keys.extend(released(state, overlay, pending))
         load = self._loads.get(table)
         if load is not None:
             load.contribute(change)
         swap = build_swap(
-            state, change, staging, (catalog.version, self._database.catalog_hash), True
+            state,
+            change,
+            staging,
+            (catalog.version, self._database.catalog_hash),
+            expect_frontier=True,
+            siblings=[one for one in siblings if one[0] != table],
         )
         return wire.TableChange(table=table, epoch=state.epoch, swap=swap)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.data", "tests.fixtures.stores"]
+pytest_plugins = ["tests.fixtures.data", "tests.fixtures.databases", "tests.fixtures.stores"]
 
 # Machines differ and tests share them, so no example fails for being slow.
 settings.register_profile(

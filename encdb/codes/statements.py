@@ -136,6 +136,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "The statement uses what encdb does not serve; the message names it.",
         "See docs/sql.md for what is served",
     ),
+    "E_NO_KEYWORD_INDEX": CodeInfo(
+        "No keyword index",
+        "42704",
+        1,
+        "A match with @@ needs a keyword index on its columns, whose language says what a word is.",
+        "Use CREATE INDEX ON the table USING keyword",
+    ),
     "E_NO_RESULT": CodeInfo(
         "No result",
         "24000",

@@ -42,7 +42,9 @@ class DeltaBody:
         txn: 16 random bytes of the transaction attempt.
         prev: 32 bytes, hash of this writer's previous delta blob (zeros for its first).
         seen: per other writer (16 bytes) the last delta number seen and its hash (32 bytes).
-        siblings: (table, writer, n) of the deltas the same transaction wrote to other tables.
+        epoch, chain: the table's epoch its writer had verified, and the chain value there (32 bytes).
+        siblings: (table, writer, n, epoch) of what the same transaction wrote to other tables: delta n
+            under that epoch, or, with n = 0, the merge that made the epoch.
         added, removed: int64 ordinals, ascending and distinct.
         hashed: postings for the table's hashed segments, one batch per shape or index.
         sorted: per range index id (keys uint64[n, 2], ordinals int64[n]).
@@ -54,8 +56,10 @@ class DeltaBody:
     catalog_hash: bytes
     txn: bytes
     prev: bytes
+    epoch: int
+    chain: bytes
     seen: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
-    siblings: list[tuple[int, bytes, int]] = field(default_factory=list)
+    siblings: list[tuple[int, bytes, int, int]] = field(default_factory=list)
     added: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     removed: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     hashed: list[PostingBatch] = field(default_factory=list)
@@ -84,7 +88,7 @@ def encode_delta(body: DeltaBody) -> bytes:
     """
     if len(body.incarnation) != 16 or len(body.txn) != 16:
         raise ValueError("incarnation and txn are 16 bytes")
-    if len(body.catalog_hash) != 32 or len(body.prev) != 32:
+    if {len(body.catalog_hash), len(body.prev), len(body.chain)} != {32}:
         raise ValueError("hashes are 32 bytes")
     columns = _Writer()
     added, removed = columns.runs(body.added), columns.runs(body.removed)
@@ -98,6 +102,8 @@ def encode_delta(body: DeltaBody) -> bytes:
             body.catalog_hash,
             body.txn,
             body.prev,
+            body.epoch,
+            body.chain,
             {writer: [n, digest] for writer, (n, digest) in body.seen.items()},
             [list(sibling) for sibling in body.siblings],
             added,
@@ -128,11 +134,11 @@ def _decode(data: bytes) -> DeltaBody:
     if head_end > size:
         raise IntegrityFailure
     head: list[Any] = cbor2.loads(data[8:head_end])
-    version, incarnation, catalog_version, catalog_hash, txn, prev, *rest = head
+    version, incarnation, catalog_version, catalog_hash, txn, prev, epoch, chain, *rest = head
     seen, siblings, added, removed, hashed, ranges, stats = rest
     if version != VERSION or [len(incarnation), len(txn)] != [16, 16]:
         raise IntegrityFailure
-    if [len(catalog_hash), len(prev)] != [32, 32]:
+    if {len(catalog_hash), len(prev), len(chain)} != {32}:
         raise IntegrityFailure
     columns = _Reader(data, head_end, size)
     body = DeltaBody(
@@ -141,8 +147,10 @@ def _decode(data: bytes) -> DeltaBody:
         catalog_hash=bytes(catalog_hash),
         txn=bytes(txn),
         prev=bytes(prev),
+        epoch=int(epoch),
+        chain=bytes(chain),
         seen={bytes(w): (int(n), bytes(digest)) for w, (n, digest) in seen.items()},
-        siblings=[(int(table), bytes(w), int(n)) for table, w, n in siblings],
+        siblings=[(int(table), bytes(w), int(n), int(at)) for table, w, n, at in siblings],
         added=columns.runs(added),
         removed=columns.runs(removed),
         hashed=[columns.batch(spec) for spec in hashed],

@@ -16,7 +16,7 @@ from encdb.errors import IntegrityError, NotSupportedError, err
 from proxy.arrow import Ordinals, one_array, pick
 from proxy.catalog import Catalog, Column, Table
 from proxy.result import Result, done
-from proxy.snapshot import DatabaseState, TableState
+from proxy.snapshot import DatabaseState
 from proxy.sql import statements as sql
 from proxy.sql.access import QueryPlan
 from proxy.sql.names import ORDINAL
@@ -30,13 +30,14 @@ from proxy.sql.write import (
     plan_insert,
     plan_update,
 )
+from proxy.state import TableState
 from proxy.transaction import Transaction
 from proxy.values import cast_batch, result_columns, to_arrow
 
 from .access import Access
 from .exchange import engine_table
 from .select import Selector
-from .write import check_not_null, check_unique, derive, remove
+from .write import check_not_null, check_unique, derive, fresh_ordinals, remove
 
 NOTHING: Ordinals = np.empty(0, dtype=np.int64)
 PLAN_CACHE = 512
@@ -142,7 +143,7 @@ class Changer:
             return
         self.check_rows(state.table, rows)
         view = transaction.view(state)
-        ordinals = transaction.leases(state.table.id).ordinals(rows.num_rows)
+        ordinals = fresh_ordinals(view, transaction.leases(state.table.id), rows.num_rows)
         new = derive(state.table, state.keys, rows, ordinals)
         check_unique(view, new, NOTHING)
         transaction.overlay(state).add(new)
@@ -201,7 +202,7 @@ class Changer:
         if len(ordinals):
             self.check_rows(plan.table, rows)
             view = transaction.view(state)
-            fresh = transaction.leases(plan.table.id).ordinals(len(ordinals))
+            fresh = fresh_ordinals(view, transaction.leases(plan.table.id), len(ordinals))
             new = derive(plan.table, state.keys, rows, fresh)
             check_unique(view, new, ordinals)
             removal = remove(view, ordinals)

@@ -185,7 +185,13 @@ class Definer:
                 view = TableView(state)
                 self._build_index(view, table, index, staging, change, progress)
                 compaction.fold(view, staging, change)
-                swap = build_swap(state, change, staging, (changed.version, changed.link), True)
+                swap = build_swap(
+                    state,
+                    change,
+                    staging,
+                    (changed.version, changed.link),
+                    expect_frontier=True,
+                )
                 request = wire.Commit(
                     id=os.urandom(16),
                     catalog_version=catalog.version,

@@ -16,7 +16,7 @@ from indexes.seal import unpad
 from proxy.arrow import Array, Chunked, Ordinals, chunked
 from proxy.catalog import Table
 from proxy.overlay import TableOverlay
-from proxy.snapshot import TableState
+from proxy.state import TableState
 
 Mask = npt.NDArray[np.bool_]
 SMALL = 64

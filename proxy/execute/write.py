@@ -16,9 +16,11 @@ from encdb.errors import IntegrityError, err
 from indexes.methods import equality, keyword
 from indexes.methods import range as range_method
 from indexes.multimap.postings import PostingBatch
-from proxy.arrow import Array, Ordinals
+from proxy.arrow import Array, Ordinals, one_array
 from proxy.catalog import Index, Table
+from proxy.integrity import tampered
 from proxy.keyspace import TableKeys
+from proxy.leases import Leases
 from proxy.manifest import Totals
 from proxy.overlay import NewRows, RemovedRows, UniqueWords
 from proxy.search.analysis import Analysis
@@ -152,8 +154,32 @@ def check_unique(view: TableView, rows: NewRows, replaced: Ordinals) -> None:
         found = candidates(view, chosen)
         if len(replaced):
             found = found[~np.isin(found, replaced)]
-        if len(found):
+        if len(found) and _same_value(view, index, found, rows):
             raise duplicate(view.table, index)
+
+
+def _same_value(view: TableView, index: Index, found: Ordinals, rows: NewRows) -> bool:
+    """Whether rows that share a 64-bit word with new ones share the 128-bit tag as well."""
+    types = [view.table.column_by_id(number).type for number in index.columns]
+    _, arrays = view.fetch(found, index.columns)
+    prf = view.state.keys.index_tags(index.id)
+    present, _ = equality.tags(prf, [one_array(array) for array in arrays], types)
+    tags, valid = rows.tags[index.id]
+    known = {tag.tobytes() for tag in present}
+    return any(tag.tobytes() in known for tag in tags[valid])
+
+
+def fresh_ordinals(view: TableView, leases: Leases, count: int, *, bulk: bool = False) -> Ordinals:
+    """Ordinals for new rows.
+
+    Raises:
+        TamperError: the store gave out ordinals that rows have, or had a moment ago.
+    """
+    ordinals = leases.block_ordinals(count) if bulk else leases.ordinals(count)
+    known = view.live_mask(ordinals).any() or not view.state.removed.isdisjoint(ordinals.tolist())
+    if known:
+        raise tampered(f'the store gave an ordinal of "{view.table.name}" out twice')
+    return ordinals
 
 
 def duplicate(table: Table, index: Index) -> IntegrityError:

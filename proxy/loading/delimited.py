@@ -192,7 +192,7 @@ class _Delimited:
                 line = next_line
                 data = data[used:]
                 if not final:
-                    more = reader.read(max(CHUNK - len(data), CHUNK // 4))
+                    more = reader.read(max(CHUNK - len(data), CHUNK // 4, 1))
                     final = not more
                     data += more
 

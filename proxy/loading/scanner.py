@@ -2,8 +2,9 @@
 
 It gives the line of everything it refuses, and it is the reference for the fast reader of
 :mod:`.delimited`, which hands over whatever it is not sure of. A quote inside an unquoted field is an
-ordinary character; a field that begins with a quote ends with one. A carriage return alone ends a
-record too. An empty field is None, a quoted empty field the empty text.
+ordinary character; a field that begins with a quote ends with one. A record ends with a newline, before
+which a carriage return may stand; one that stands alone would be a newline to some programs and text to
+others, so it is refused. An empty field is None, a quoted empty field the empty text.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from .table import malformed
 Record = tuple[int, list[str | None], int, int]
 """Line on which a record begins, its fields, and where the next one begins: in the text, and its line."""
 
-_QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
+# Possessive, so that half of a doubled quote is never taken for a closing one.
+_QUOTED = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"')
 
 
 @lru_cache(maxsize=8)
@@ -38,7 +40,7 @@ def scan(text: str, line: int, delimiter: str, *, name: str, final: bool) -> Ite
 
     Raises:
         DataError: E_CSV_MALFORMED for an open quote at the end of the file, for text behind a closing
-            quote, and for a NUL.
+            quote, for a carriage return alone, and for a NUL.
     """
     plain = _plain(delimiter)
     position = 0
@@ -74,11 +76,15 @@ def scan(text: str, line: int, delimiter: str, *, name: str, final: bool) -> Ite
             if mark == "\r":
                 if position == end and not final:
                     return
-                position += text.startswith("\n", position)
+                if position < end and text[position] != "\n":
+                    raise malformed(
+                        name, line, "a carriage return without a newline, outside of quotes"
+                    )
+                position += 1
             elif mark != "\n":
                 raise malformed(name, line, "text follows a closing quote")
             line += 1
-            yield first, _checked(fields, name, first), position, line
+            yield first, _checked(fields, name, first), min(position, end), line
             break
 
 

@@ -36,7 +36,10 @@ _PLAIN: Final = frozenset(
     }
 )
 _LENGTHS: Final = frozenset({exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.BPCHAR})
-_TIMES: Final = frozenset({exp.DType.TIME, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ})
+_TIMES: Final = frozenset(
+    # The engine's dialect reads TIMESTAMP as the last of these.
+    {exp.DType.TIME, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIMESTAMPNTZ}
+)
 _ENGINE: Final[dict[Kind, str]] = {
     Kind.TEXT: "TEXT",
     Kind.TIMESTAMPTZ: "TIMESTAMPTZ",

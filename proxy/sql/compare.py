@@ -96,17 +96,13 @@ def between(column: Column, low: Constant, high: Constant) -> Predicate | None:
     ends = [compare(column, ">=", low), compare(column, "<=", high)]
     if ends[0] is None or ends[1] is None:
         return None
-    first, second = ends
-    if isinstance(first, Between) and isinstance(second, Between):
-        return Between(
-            column.id, first.low, first.low_inclusive, second.high, second.high_inclusive
-        )
-    return conjunction(part for part in (first, second) if part is not None)
+    return conjunction(part for part in ends if part is not None)
 
 
 def contains(column: Column, elements: Sequence[Constant]) -> Predicate | None:
     """``column IN (elements)``. All elements or none are pushed, for the same reason."""
-    if len({element.type for element in elements} - {Type.PARAMETER, Type.NULL}) > 1:
+    types = {element.type for element in elements} - {Type.PARAMETER, Type.NULL}
+    if len(types) > 1 and types != {Type.INTEGER, Type.DECIMAL}:
         return None
     parts: list[Predicate] = []
     for element in elements:
@@ -188,14 +184,7 @@ def _bind_atom(
         if high is None:
             return None
         parts.append(high)
-    return _one_range(column.id, parts)
-
-
-def _one_range(column: int, parts: list[Predicate]) -> Predicate:
-    ends = [part for part in parts if isinstance(part, Between)]
-    if len(ends) != len(parts) or len(ends) != 2:
-        return conjunction(parts)
-    return Between(column, ends[0].low, ends[0].low_inclusive, ends[1].high, ends[1].high_inclusive)
+    return conjunction(parts)
 
 
 def _bind_comparison(

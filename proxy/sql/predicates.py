@@ -96,7 +96,41 @@ def conjunction(parts: Iterable[Predicate]) -> Predicate:
             flat[item] = None
     if NOTHING in flat:
         return NOTHING
-    return next(iter(flat)) if len(flat) == 1 else And(tuple(flat))
+    merged = _merge_ranges(flat)
+    return merged[0] if len(merged) == 1 else And(tuple(merged))
+
+
+def _merge_ranges(parts: Iterable[Predicate]) -> list[Predicate]:
+    """One range out of a lower and an upper bound of one column: it reads less than both."""
+    result: list[Predicate] = []
+    for part in parts:
+        place = next(
+            (place for place, other in enumerate(result) if _complement(part, other)), None
+        )
+        if place is None:
+            result.append(part)
+            continue
+        other = result[place]
+        assert isinstance(part, Between)
+        assert isinstance(other, Between)
+        low, high = (part, other) if part.low is not None else (other, part)
+        result[place] = Between(
+            part.column, low.low, low.low_inclusive, high.high, high.high_inclusive
+        )
+    return result
+
+
+def _complement(one: Predicate, other: Predicate) -> bool:
+    """Whether one is a lower bound and the other an upper bound of one column."""
+    if not isinstance(one, Between) or not isinstance(other, Between):
+        return False
+    if one.column != other.column:
+        return False
+    ends = [
+        (one.low is not None, one.high is not None),
+        (other.low is not None, other.high is not None),
+    ]
+    return sorted(ends) == [(False, True), (True, False)]
 
 
 def disjunction(parts: Iterable[Predicate]) -> Predicate:

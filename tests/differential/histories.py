@@ -16,6 +16,7 @@ import pytest
 
 import encdb
 import proxy.compaction
+import proxy.execute.access
 import proxy.execute.lookup
 import proxy.execute.select
 import proxy.execute.view
@@ -36,6 +37,7 @@ TUNING: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (proxy.transaction, "BULK_ROWS", (1_024, 1, 4)),
     (proxy.execute.lookup, "FEW", (256, 0, 2)),
     (proxy.execute.lookup, "MOST_OF_TABLE", (0.5, 1.0)),
+    (proxy.execute.access, "ENDS_SHARE", (10.0, 0.25)),
     (proxy.execute.select, "SEMI_JOIN_SHARE", (10.0, 0.25)),
     (proxy.execute.view, "SMALL", (64, 0)),
 )

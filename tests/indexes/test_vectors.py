@@ -349,8 +349,10 @@ def delta_of(case):
         catalog_hash=bytes.fromhex(case["catalog_hash"]),
         txn=bytes.fromhex(case["txn"]),
         prev=bytes.fromhex(case["prev"]),
+        epoch=case["epoch"],
+        chain=bytes.fromhex(case["chain"]),
         seen={bytes.fromhex(w): (n, bytes.fromhex(h)) for w, (n, h) in case["seen"].items()},
-        siblings=[(number, bytes.fromhex(w), n) for number, w, n in case["siblings"]],
+        siblings=[(number, bytes.fromhex(w), n, at) for number, w, n, at in case["siblings"]],
         added=np.array(case["added"], dtype=np.int64),
         removed=np.array(case["removed"], dtype=np.int64),
         hashed=[batch(one) for one in case["hashed"]],
@@ -364,7 +366,7 @@ def test_deltas(case):
     body = delta_of(case)
     assert encode_delta(body).hex() == case["body"]
     back = decode_delta(bytes.fromhex(case["body"]))
-    for name in ("incarnation", "catalog_version", "catalog_hash", "txn", "prev", "seen", "stats"):
+    for name in ("incarnation", "catalog_version", "catalog_hash", "txn", "prev", "epoch", "chain", "seen", "stats"):
         assert getattr(back, name) == getattr(body, name)
     assert back.siblings == body.siblings
     assert back.added.tolist() == body.added.tolist()

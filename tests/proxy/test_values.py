@@ -108,7 +108,11 @@ FITTING = [
     ("2024-01-01 01:00-0230", "TIMESTAMPTZ", dt.datetime(2024, 1, 1, 3, 30, tzinfo=UTC)),
     ("2024-01-01 01:00Z", "TIMESTAMPTZ", dt.datetime(2024, 1, 1, 1, tzinfo=UTC)),
     ("2024-01-01", "TIMESTAMPTZ", dt.datetime(2024, 1, 1, tzinfo=UTC)),
-    ("{550E8400-e29b-41d4-a716-446655440000}", "UUID", uuid.UUID("550e8400e29b41d4a716446655440000")),
+    (
+        "{550E8400-e29b-41d4-a716-446655440000}",
+        "UUID",
+        uuid.UUID("550e8400e29b41d4a716446655440000"),
+    ),
     (uuid.UUID(int=5).bytes, "UUID", uuid.UUID(int=5)),
     ('{"a": 1.50}', "JSON", '{"a": 1.50}'),
     ({"a": [1, None]}, "JSON", '{"a": [1, null]}'),
@@ -220,7 +224,16 @@ def test_values_that_do_not_fit_are_named_by_their_column(value, name, code):
 
 def test_messages_quote_no_value():
     secret = "hunter2-very-secret"
-    for name in ("INTEGER", "DECIMAL(5,2)", "DOUBLE", "DATE", "UUID", "JSON", "INTERVAL", "BOOLEAN"):
+    for name in (
+        "INTEGER",
+        "DECIMAL(5,2)",
+        "DOUBLE",
+        "DATE",
+        "UUID",
+        "JSON",
+        "INTERVAL",
+        "BOOLEAN",
+    ):
         with pytest.raises(EncdbError) as caught:
             to_arrow([(secret,)], [("c", ColumnType.parse(name))])
         assert secret not in str(caught.value) + repr(caught.value.__cause__)
@@ -255,7 +268,7 @@ def test_subclasses_are_taken_by_value():
         pass
 
     class Name(str):
-        pass
+        __slots__ = ()
 
     assert type(stored(Number(5), "BIGINT")) is int
     assert type(stored(Name("x"), "TEXT")) is str
@@ -312,10 +325,27 @@ PRINTED = st.one_of(
 )
 
 
-@given(st.lists(st.one_of(st.none(), PRINTED), max_size=5), st.sampled_from([
-    "BIGINT", "SMALLINT", "DOUBLE", "REAL", "DECIMAL(12,4)", "DATE", "TIME", "TIMESTAMP",
-    "TIMESTAMP WITH TIME ZONE", "VARCHAR(8)", "TEXT", "UUID", "BOOLEAN", "INTERVAL",
-]))
+@given(
+    st.lists(st.one_of(st.none(), PRINTED), max_size=5),
+    st.sampled_from(
+        [
+            "BIGINT",
+            "SMALLINT",
+            "DOUBLE",
+            "REAL",
+            "DECIMAL(12,4)",
+            "DATE",
+            "TIME",
+            "TIMESTAMP",
+            "TIMESTAMP WITH TIME ZONE",
+            "VARCHAR(8)",
+            "TEXT",
+            "UUID",
+            "BOOLEAN",
+            "INTERVAL",
+        ]
+    ),
+)
 def test_text_is_parsed_at_once_as_one_by_one(texts, name):
     kind = ColumnType.parse(name)
     array = pa.array(texts, pa.string())
@@ -328,9 +358,7 @@ def test_text_is_parsed_at_once_as_one_by_one(texts, name):
     assert str(parse_array(array, kind)) == str(expected)
 
 
-@given(
-    st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.integers(-(10**12), 10**12)
-)
+@given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.integers(-(10**12), 10**12))
 def test_interval_text_reads_back(months, days, microseconds):
     assert parse_interval(interval_text(months, days, microseconds)) == (months, days, microseconds)
 
@@ -448,18 +476,26 @@ def test_many_times_and_decimals_and_uuids_come_out(values):
         {
             "t": pa.array(values, pa.time64("us")),
             "d": pa.array([v and D(v.microsecond) / 100 for v in values], pa.decimal128(10, 2)),
-            "u": pa.array([v and uuid.UUID(int=v.microsecond).bytes for v in values], pa.binary(16)),
+            "u": pa.array(
+                [v and uuid.UUID(int=v.microsecond).bytes for v in values], pa.binary(16)
+            ),
         }
     )
     assert to_python(table) == [
-        (None, None, None) if v is None else (v, D(v.microsecond) / 100, uuid.UUID(int=v.microsecond))
+        (None, None, None)
+        if v is None
+        else (v, D(v.microsecond) / 100, uuid.UUID(int=v.microsecond))
         for v in values
     ]
 
 
 @pytest.mark.parametrize("count", [1, 50])
 def test_moments_that_python_lacks_are_told(count):
-    for kind, number in ((pa.date32(), 10**7), (pa.timestamp("us"), 2**62), (pa.timestamp("us", "UTC"), -(2**62))):
+    for kind, number in (
+        (pa.date32(), 10**7),
+        (pa.timestamp("us"), 2**62),
+        (pa.timestamp("us", "UTC"), -(2**62)),
+    ):
         integers = pa.int32() if pa.types.is_date32(kind) else pa.int64()
         array = pa.array([number] * count, integers).view(kind)
         with pytest.raises(DataError) as caught:

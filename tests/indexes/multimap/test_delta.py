@@ -34,6 +34,8 @@ BODIES = st.builds(
     catalog_hash=st.binary(min_size=32, max_size=32),
     txn=st.binary(min_size=16, max_size=16),
     prev=st.binary(min_size=32, max_size=32),
+    epoch=st.integers(0, 2**40),
+    chain=st.binary(min_size=32, max_size=32),
     seen=st.dictionaries(
         st.binary(min_size=16, max_size=16),
         st.tuples(st.integers(1, 2**40), st.binary(min_size=32, max_size=32)),
@@ -41,7 +43,10 @@ BODIES = st.builds(
     ),
     siblings=st.lists(
         st.tuples(
-            st.integers(0, 2**32 - 1), st.binary(min_size=16, max_size=16), st.integers(1, 9)
+            st.integers(0, 2**32 - 1),
+            st.binary(min_size=16, max_size=16),
+            st.integers(0, 9),
+            st.integers(0, 9),
         ),
         max_size=3,
     ),
@@ -55,7 +60,7 @@ BODIES = st.builds(
         max_size=3,
     ),
 )
-EMPTY = DeltaBody(bytes(16), 1, bytes(32), bytes(16), bytes(32))
+EMPTY = DeltaBody(bytes(16), 1, bytes(32), bytes(16), bytes(32), 0, bytes(32))
 
 
 def plain(body: DeltaBody) -> dict[str, object]:

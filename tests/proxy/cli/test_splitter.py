@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.cli.splitter import Splitter, cut, has_content
+from proxy.sql.tokens import split
 
 
 @pytest.mark.parametrize(
@@ -98,3 +99,15 @@ def test_statements_come_back_however_the_text_arrives(statements, width):
         found += splitter.feed(text[start : start + width])
     assert found == [statement.strip() for statement in statements]
     assert splitter.finish() is None
+
+
+@given(st.lists(_PIECES, max_size=5))
+def test_it_agrees_with_the_parser(statements):
+    text = "".join(statement + ";" for statement in statements)
+    # The parser leaves a statement's comments at its ends out of its source.
+    expected = [chunk.source for chunk in split(text)]
+    found, rest = cut(text)
+    assert rest == ""
+    assert [[chunk.source for chunk in split(one)] for one in found if has_content(one)] == [
+        [one] for one in expected
+    ]

@@ -149,7 +149,9 @@ def test_raw_uuid_columns_are_uuids(engine):
     value = uuid.UUID(int=77)
     table = pa.table({"u": pa.array([value.bytes, None], pa.binary(16))})
     assert rows(engine, "SELECT u FROM t WHERE u = $1", {"t": table}, [value]) == [(value,)]
-    assert rows(engine, "SELECT u::TEXT FROM t WHERE u IS NOT NULL", {"t": table}) == [(str(value),)]
+    assert rows(engine, "SELECT u::TEXT FROM t WHERE u IS NOT NULL", {"t": table}) == [
+        (str(value),)
+    ]
 
 
 def test_parameters_are_typed(engine):
@@ -183,7 +185,9 @@ def test_parameters_are_typed(engine):
 
 def test_numpy_scalars_are_parameters(engine):
     numpy = pytest.importorskip("numpy")
-    assert rows(engine, "SELECT $1 + $2", parameters=[numpy.int64(2), numpy.float64(0.5)]) == [(2.5,)]
+    assert rows(engine, "SELECT $1 + $2", parameters=[numpy.int64(2), numpy.float64(0.5)]) == [
+        (2.5,)
+    ]
 
 
 def test_text_parameters_take_the_type_of_what_they_are_compared_with(engine):

@@ -60,6 +60,7 @@ CATALOG = Catalog(
         ),
         table("u", "id:BIGINT t_id:BIGINT z:INTEGER y:TEXT w:DECIMAL(12,3)", number=2),
         table("v", "id:BIGINT k:TEXT notes:TEXT body:TEXT", keyword(3, 4), number=3),
+        table("codes", "id:INTEGER c:TEXT", number=5),
         table("odd Name", 'select:INTEGER Größe:INTEGER qu"ote:TEXT', number=4),
     )
 )
@@ -142,7 +143,9 @@ def words_match(access: TableAccess, row, parameters) -> list[bool]:
     """``@@`` as a test understands it: all words occur, one after a minus does not."""
     found = []
     for match in access.matches:
-        query = match.query.value if isinstance(match.query, Literal) else parameters[match.query.index]
+        query = (
+            match.query.value if isinstance(match.query, Literal) else parameters[match.query.index]
+        )
         text = " ".join(str(row[column] or "") for column in match.columns).split()
         wanted = [word for word in query.split() if not word.startswith("-")]
         unwanted = [word[1:] for word in query.split() if word.startswith("-")]
@@ -212,7 +215,9 @@ def semi_join(join, fetched, direction: str) -> None:
         ]
     if direction == "left" and join.to_left:
         values = {row[join.right_column] for _, row, _ in fetched[join.right]} - {None}
-        fetched[join.left] = [one for one in fetched[join.left] if one[1][join.left_column] in values]
+        fetched[join.left] = [
+            one for one in fetched[join.left] if one[1][join.left_column] in values
+        ]
 
 
 def ends(access: TableAccess, rows, parameters):
@@ -296,12 +301,24 @@ def sample() -> dict[str, list[list[object]]]:
                 row[place] = None
         t.append(row)
     u = [
-        [n, None if n % 7 == 6 else n * 5 % 70, n % 6, ["a", "b", "abc", None][n % 4], Decimal(n) / 4]
+        [
+            n,
+            None if n % 7 == 6 else n * 5 % 70,
+            n % 6,
+            ["a", "b", "abc", None][n % 4],
+            Decimal(n) / 4,
+        ]
         for n in range(40)
     ]
     v = [
-        [n, ["a", "b", "c", None][n % 4], ["red fox", "whale"][n % 2], ["cat", "dog fox", None][n % 3]]
+        [
+            n,
+            ["a", "b", "c", None][n % 4],
+            ["red fox", "whale"][n % 2],
+            ["cat", "dog fox", None][n % 3],
+        ]
         for n in range(12)
     ]
     odd = [[n, n * n, "x" * (n % 3)] for n in range(6)]
-    return {"t": t, "u": u, "v": v, "odd Name": odd}
+    codes = [[n, ["05", "5", "7", None][n % 4]] for n in range(8)]
+    return {"t": t, "u": u, "v": v, "codes": codes, "odd Name": odd}
