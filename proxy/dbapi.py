@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from encdb import errors
-from encdb.errors import InterfaceError, ProgrammingError, err
+from encdb.errors import InterfaceError, err
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,10 +147,6 @@ class Cursor:
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
         """Run one statement; ``parameters`` fill ``?`` or ``$1`` … in order."""
-        if isinstance(parameters, str | bytes) or not hasattr(parameters, "__len__"):
-            raise err(
-                ProgrammingError, "E_PARAMETERS", "parameters must be a sequence of values"
-            )
         session = self.connection.session
         self._drop()
         self.connection.begin_if_needed()

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from sqlglot import exp
+
 from encdb.errors import (
     ConflictError,
     DataError,
@@ -193,10 +195,11 @@ class Session:
         """Run one statement for each row of parameters: all take effect, or none."""
         self._require_open()
         statement = self.parse(text)
-        if isinstance(statement, sql.Insert) and statement.rows is not None:
-            listed = [tuple(row) for row in rows]
-            for row in listed:
+        if isinstance(statement, sql.Insert) and not reads_tables(statement):
+            listed: list[tuple[object, ...]] = []
+            for row in rows:
                 check_parameters(statement, row)
+                listed.append(tuple(row))
             with self.guarded():
                 return self._write(
                     lambda transaction: self._changer.insert_many(transaction, statement, listed)
@@ -206,8 +209,10 @@ class Session:
         if outer is None:
             self.begin()
         try:
-            for values in rows:
-                total += max(self.execute(text, values).rowcount, 0)
+            assert self._transaction is not None
+            with undoing(self._transaction):
+                for values in rows:
+                    total += max(self.execute(text, values).rowcount, 0)
         except BaseException:
             if outer is None:
                 self.rollback()
@@ -374,7 +379,7 @@ class Session:
     def _write(self, change: Callable[[Transaction], Result]) -> Result:
         """Run a change in the open transaction, or in one of its own that is repeated on conflict."""
         if self._transaction is not None:
-            with self.reading():
+            with self.reading(), undoing(self._transaction):
                 return change(self._transaction)
         for attempt in range(AUTOCOMMIT_ATTEMPTS):
             transaction = self._new_transaction()
@@ -461,8 +466,30 @@ class Session:
             raise err(OperationalError, "E_CLOSED", "the connection is closed")
 
 
+@contextmanager
+def undoing(transaction: Transaction) -> Iterator[None]:
+    """Take a statement's changes back when it fails after it has made some."""
+    marks = transaction.mark()
+    try:
+        yield
+    except BaseException:
+        transaction.cut(marks)
+        raise
+
+
+def reads_tables(statement: sql.Insert) -> bool:
+    """Whether new rows depend on tables, so that several of them cannot be computed at once."""
+    return statement.rows is None or any(
+        isinstance(cell, exp.Expr) and cell.find(exp.Query) is not None
+        for row in statement.rows
+        for cell in row
+    )
+
+
 def check_parameters(statement: sql.Statement, parameters: Sequence[object]) -> None:
-    """ProgrammingError unless a statement gets as many parameters as it takes."""
+    """ProgrammingError unless a statement gets as many parameters as it takes, in a sequence."""
+    if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence):
+        raise err(ProgrammingError, "E_PARAMETERS", "parameters must be a sequence of values")
     if len(parameters) != statement.parameters:
         raise err(
             ProgrammingError,

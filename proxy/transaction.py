@@ -159,10 +159,18 @@ class Transaction:
             self._loads[table] = BulkLoad(state.table, state.keys, staging)
         return self._loads[table]
 
+    def mark(self) -> dict[int, tuple[int, int]]:
+        """A point to which :meth:`cut` can return."""
+        return {table: overlay.mark() for table, overlay in self._overlays.items()}
+
+    def cut(self, marks: dict[int, tuple[int, int]]) -> None:
+        """Forget every change since ``marks``."""
+        for table, overlay in self._overlays.items():
+            overlay.cut(marks.get(table, (0, 0)))
+
     def savepoint(self, name: str) -> None:
         """Set a savepoint; a later one of the same name hides it."""
-        marks = {table: overlay.mark() for table, overlay in self._overlays.items()}
-        self._savepoints.append((name.casefold(), marks))
+        self._savepoints.append((name.casefold(), self.mark()))
 
     def rollback_to(self, name: str) -> bool:
         """Forget everything since a savepoint, which stays; False when there is none."""
@@ -170,9 +178,7 @@ class Transaction:
         if place is None:
             return False
         del self._savepoints[place + 1 :]
-        marks = self._savepoints[place][1]
-        for table, overlay in self._overlays.items():
-            overlay.cut(marks.get(table, (0, 0)))
+        self.cut(self._savepoints[place][1])
         return True
 
     def release(self, name: str) -> bool:

@@ -194,7 +194,9 @@ class Builder:
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             self._named(node, source, environment)
         elif isinstance(node, exp.Subquery):
-            source.query = self.query(node.this, block, self._with(node, block, environment))
+            # Only LATERAL sees the other items of its FROM.
+            outer = block.parent
+            source.query = self.query(node.this, outer, self._with(node, outer, environment))
             source.query.limited |= bool(node.args.get("limit") or node.args.get("offset"))
             source.columns = output_names(source.query)
         elif isinstance(node, exp.Values):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from encdb.errors import NotSupportedError, err
+from encdb.errors import NotSupportedError, ProgrammingError, err
 
 from .names import fold
 from .scope import Block, Join, JoinTree, Source, leaves
@@ -68,7 +68,15 @@ def _chain(first: JoinTree, joins: list[exp.Expr], block: Block, make: MakeSourc
             words = " ".join(word for word in (method, side, kind, "JOIN") if word)
             raise err(NotSupportedError, "E_NOT_SUPPORTED", f"{words} is not supported")
         on, using = node.args.get("on"), node.args.get("using") or []
-        if not (side or kind or method or on is not None or using):
+        if on is None and not using and not method and kind != "CROSS":
+            # sqlglot notes PIVOT, present or not, for JOIN only; a comma has no such argument.
+            if side or kind or "pivots" in node.args:
+                raise err(
+                    ProgrammingError,
+                    "E_SYNTAX",
+                    "JOIN wants a condition",
+                    "Add ON or USING, or write CROSS JOIN",
+                )
             trees.append(right)
             continue
         if using or method:

@@ -35,6 +35,7 @@ _NO_WORD: Final = frozenset(
         TokenType.RAW_STRING,
     }
 )
+_QUESTION_MARKS: Final = frozenset({TokenType.PLACEHOLDER, TokenType.QDCOLON})
 _OPENING: Final = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET})
 _CLOSING: Final = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET})
 
@@ -185,10 +186,12 @@ def _number_parameters(tokens: list[Token]) -> tuple[list[Token], int]:
     result: list[Token] = []
     count = highest = 0
     for position, token in enumerate(tokens):
-        if token.token_type is TokenType.PLACEHOLDER and token.text == "?":
+        if token.text in ("?", "?::") and token.token_type in _QUESTION_MARKS:
             count += 1
             result.append(_like(token, TokenType.PARAMETER, "$"))
             result.append(_like(token, TokenType.NUMBER, str(count)))
+            if token.text == "?::":
+                result.append(_like(token, TokenType.DCOLON, "::"))
             continue
         if token.token_type is TokenType.PARAMETER:
             highest = max(highest, _explicit(token, tokens, position))

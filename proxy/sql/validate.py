@@ -258,7 +258,7 @@ def unknown_function(name: str) -> ProgrammingError:
 
 
 def _unknown(node: exp.Expr, name: str) -> NotSupportedError | ProgrammingError:
-    if isinstance(node, exp.Func):
+    if isinstance(node, exp.Func) and name not in _PLAIN:
         return unknown_function(node.sql_name().lower())
     return err(NotSupportedError, "E_NOT_SUPPORTED", f"{_plain(name)} is not supported")
 
@@ -282,6 +282,7 @@ _PLAIN: Final[dict[str, str]] = {
     "Update": "UPDATE within a query",
     "Delete": "DELETE within a query",
     "Command": "this statement",
+    "ObjectIdentifier": "the type of an object's name, such as REGCLASS,",
     "SimilarTo": "SIMILAR TO",
     "Overlay": "overlay()",
 }

@@ -160,7 +160,7 @@ FAILING = [
         "E_OUT_OF_RANGE",
         "INSERT INTO people (id, name, age) VALUES (7, 'x', 1), (8, 'y', 2147483648)",
     ),
-    ("E_OUT_OF_RANGE", "UPDATE people SET age = age + 2147483600"),
+    ("E_OUT_OF_RANGE", "UPDATE people SET age = age + 2147483647"),
     ("E_INVALID_VALUE", "INSERT INTO people (id, name, age) VALUES (7, 'x', 'old')"),
     ("E_DIVISION_BY_ZERO", "UPDATE people SET age = age % (id - 2) WHERE age > 0"),
     ("E_VALUE_COUNT", "INSERT INTO people (id, name) VALUES (7, 'x', 3)"),

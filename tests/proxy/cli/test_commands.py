@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import sqlite3
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -455,3 +458,17 @@ def test_the_demo_can_be_kept(encdb):
                   "-c", "SELECT count(*) AS n FROM residents")  # fmt: skip
     assert shown.out == "n\n4000\n"
     refused(encdb("demo", "--keep", "county"), 2, "E_USAGE")
+
+
+def test_a_reader_that_goes_away_is_no_error(vault):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "encdb", "shell", "vault.db", "--csv",
+         "-c", "SELECT * FROM generate_series(1, 300000) g(x)"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout.readline() == b"x\n"
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(60) == 141
