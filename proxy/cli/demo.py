@@ -8,17 +8,16 @@ kinds of messages, how many opaque ids they named, and how many sealed bytes cam
 from __future__ import annotations
 
 import io
-import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from encdb.errors import UsageError, err
-from proxy.cli.output import Format, Output, Row, as_utf8
+from proxy.cli.output import Format, Output, Row
 from proxy.cli.render import write_table
 
 if TYPE_CHECKING:
@@ -64,39 +63,72 @@ SEARCH = Question(
 )
 
 
-def run_demo(keep: str | None = None, stream: IO[str] | None = None) -> None:
-    """Run the demonstration and write it to ``stream`` (stdout by default).
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question with its answer and what the store saw of it.
+
+    Attributes:
+        question: what was asked.
+        columns: names of the answer's columns.
+        rows: the answer.
+        seen: (kind of message, ids in it, sealed bytes sent back), equal kinds added up.
+    """
+
+    question: Question
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    seen: Sequence[tuple[str, int, int]]
+
+
+def run_demo(output: Output, keep: str | None = None) -> None:
+    """Run the demonstration.
 
     Args:
+        output: where it goes: prose and tables for people, one object a question for programs.
         keep: folder to leave everything in; it must not exist. None cleans up.
-        stream: where the text goes.
 
     Raises:
         UsageError: ``keep`` exists.
     """
-    out = as_utf8(stream or sys.stdout)
     with _folder(keep) as folder:
-        session_url, keyring = folder / "county.db", folder / "county.keyring"
+        store, keyring = folder / "county.db", folder / "county.keyring"
         _make_data(folder)
-        with _open(session_url, keyring) as (session, trace):
+        with _open(store, keyring) as (session, trace):
             rows, letters = _load(session, folder)
-            out.write(
-                f"{rows:,} made-up residents and {letters} made-up letters, in a store that cannot "
-                "read them.\n"
-            )
-            for number, question in enumerate((AVERAGE, RANGE), start=1):
-                mark = trace.mark()
-                answer = _ask(session, question)
-                _show(out, number, question, answer, trace.since(mark))
-            mark = trace.mark()
-            answer = _search(session)
-            _show(out, 3, SEARCH, answer, trace.since(mark))
-        _show_scan(out, folder)
+            answers = [
+                _answer(trace, AVERAGE, lambda: _ask(session, AVERAGE)),
+                _answer(trace, RANGE, lambda: _ask(session, RANGE)),
+                _answer(trace, SEARCH, lambda: _search(session)),
+            ]
+        if not output.for_people:
+            _write_objects(output, answers)
+            return
+        output.text(
+            f"{rows:,} made-up residents and {letters} made-up letters, in a store that cannot "
+            "read them."
+        )
+        for number, answer in enumerate(answers, start=1):
+            _show(output, number, answer)
+        _show_scan(output, folder)
         if keep is not None:
-            out.write(
-                f"\nThe store stays in {folder}. Look around with\n\n"
-                f"  encdb shell {session_url} --keyring {keyring}\n"
+            output.text(f"\nThe store stays in {folder}. Look around with\n")
+            output.text(f"  encdb shell {store} --keyring {keyring}")
+
+
+def _write_objects(output: Output, answers: Sequence[Answer]) -> None:
+    names = ("message", "ids", "bytes")
+    output.result(
+        ("question", "query", "answer", "received"),
+        (
+            (
+                one.question.title,
+                one.question.text,
+                [dict(zip(one.columns, row, strict=True)) for row in one.rows],
+                [dict(zip(names, seen, strict=True)) for seen in one.seen],
             )
+            for one in answers
+        ),
+    )
 
 
 @contextmanager
@@ -123,28 +155,32 @@ def _make_data(folder: Path) -> None:
     write_mailbox(folder / "mailbox")
 
 
-def _ask(session: Session, question: Question) -> list[str]:
-    from proxy.cli.shell import rows_of
+def _answer(
+    trace: Recorder, question: Question, ask: Callable[[], tuple[Sequence[str], Sequence[Row]]]
+) -> Answer:
+    mark = trace.mark()
+    columns, rows = ask()
+    return Answer(question, columns, rows, received(trace.since(mark)))
 
+
+def _ask(session: Session, question: Question) -> tuple[Sequence[str], Sequence[Row]]:
     result = session.execute(question.text)
-    assert result.table is not None, "every question of the demo has rows for an answer"
-    return _lines([name for name, _ in result.columns], rows_of(result.table))[:-1]
+    return [name for name, _ in result.columns], result.rows()
 
 
-def _search(session: Session) -> list[str]:
+def _search(session: Session) -> tuple[Sequence[str], Sequence[Row]]:
     from proxy import documents
 
     hits = documents.search(session, SEARCH.text, COLLECTION, 5)
-    return _lines(
-        ["letter", "title", "score"],
-        [(Path(hit.path).name, hit.title, round(hit.score, 2)) for hit in hits],
-    )[:-1]
+    rows = [(Path(hit.path).name, hit.title, round(hit.score, 2)) for hit in hits]
+    return ["letter", "title", "score"], rows
 
 
 def _lines(columns: Sequence[str], rows: Iterable[Row]) -> list[str]:
     stream = io.StringIO()
     write_table(stream, columns, rows)
-    return stream.getvalue().splitlines()
+    # Without the row count below.
+    return stream.getvalue().splitlines()[:-1]
 
 
 def received(events: Sequence[Event]) -> list[tuple[str, int, int]]:
@@ -168,7 +204,7 @@ def messages(seen: Sequence[tuple[str, int, int]]) -> list[str]:
     """The store's side of a question as lines of a table."""
     width = max((len(f"{size:,}") for _, _, size in seen), default=0)
     rows = [(kind, ids, f"{size:,}".rjust(width)) for kind, ids, size in seen]
-    return _lines(["message", "ids", "bytes sent back"], rows)[:-1]
+    return _lines(["message", "ids", "bytes sent back"], rows)
 
 
 def beside(left: Sequence[str], right: Sequence[str]) -> list[str]:
@@ -184,23 +220,21 @@ def beside(left: Sequence[str], right: Sequence[str]) -> list[str]:
     return lines
 
 
-def _show(
-    out: IO[str], number: int, question: Question, answer: list[str], events: Sequence[Event]
-) -> None:
-    title = f"{number}. {question.title}"
-    out.write(f"\n{title}\n{'═' * len(title)}\n\n")
-    out.write(textwrap.indent(question.text, "  ") + "\n\n")
-    seen = messages(received(events))
-    blocks = beside(
-        ["the answer, on your machine", "", *answer], ["what the store received", "", *seen]
-    )
-    out.write(textwrap.indent("\n".join(blocks), "  ") + "\n\n")
-    out.write(
-        textwrap.fill(question.remark, 96, initial_indent="  ", subsequent_indent="  ") + "\n"
-    )
+def _show(output: Output, number: int, answer: Answer) -> None:
+    question = answer.question
+    _title(output, f"{number}. {question.title}")
+    output.text(textwrap.indent(question.text, "  ") + "\n")
+    left = ["the answer, on your machine", "", *_lines(answer.columns, answer.rows)]
+    right = ["what the store received", "", *messages(answer.seen)]
+    output.text(textwrap.indent("\n".join(beside(left, right)), "  ") + "\n")
+    output.text(textwrap.fill(question.remark, 96, initial_indent="  ", subsequent_indent="  "))
 
 
-def _show_scan(out: IO[str], folder: Path) -> None:
+def _title(output: Output, title: str) -> None:
+    output.text(f"\n{title}\n{'═' * len(title)}\n")
+
+
+def _show_scan(output: Output, folder: Path) -> None:
     """Look for words of the data in every byte of the store."""
     words = {
         "Millbrook": "a city",
@@ -212,15 +246,14 @@ def _show_scan(out: IO[str], folder: Path) -> None:
     plain = b"".join(path.read_bytes() for path in sorted(folder.glob("mailbox/*")))
     plain += (folder / "residents.csv").read_bytes()
     sealed = b"".join(path.read_bytes() for path in sorted(folder.glob("county.db*")))
-    title = f"What a thief finds in the {len(sealed):,} bytes of the store"
-    out.write(f"\n{title}\n{'═' * len(title)}\n\n")
+    _title(output, f"What a thief finds in the {len(sealed):,} bytes of the store")
     rows = []
     for word, meaning in words.items():
         forms = (word.encode(), word.encode("utf-16-le"), word.encode("utf-16-be"))
         found = sum(sealed.count(form) for form in forms)
         rows.append((word, meaning, plain.count(forms[0]), found))
-    lines = _lines(["word", "what it is", "in the data", "in the store"], rows)[:-1]
-    out.write(textwrap.indent("\n".join(lines), "  ") + "\n")
+    lines = _lines(["word", "what it is", "in the data", "in the store"], rows)
+    output.text(textwrap.indent("\n".join(lines), "  "))
 
 
 def _load(session: Session, folder: Path) -> tuple[int, int]:

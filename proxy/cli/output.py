@@ -96,11 +96,14 @@ class Output:
 
 
 def as_utf8(stream: IO[str]) -> IO[str]:
-    """Make a text stream write UTF-8, whatever the locale says; data must not depend on it."""
-    encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
+    """Make a text stream write UTF-8, whatever the locale says; data must not depend on it.
+
+    A file name may hold bytes that are no text. Python carries them as lone surrogates, which are
+    written as escapes such as ``\\udcff``; within JSON that is even their proper spelling.
+    """
     reconfigure = getattr(stream, "reconfigure", None)
-    if encoding != "utf8" and reconfigure is not None:
-        reconfigure(encoding="utf-8")
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="backslashreplace")
     return stream
 
 

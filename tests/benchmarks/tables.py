@@ -263,11 +263,13 @@ def _inserts(report: Report, pair: Pair) -> None:
     pair.connection.cursor().executemany(sql, extra[150:])
     with pair.plain.connection:
         pair.plain.connection.executemany(sql, extra[150:])
-    recent = f"SELECT * FROM people WHERE id > {pair.count}"
+    # By key, so that the rows opened are these and not the whole table.
+    ids = ", ".join(str(row[0]) for row in extra)
+    recent = f"SELECT * FROM people WHERE id IN ({ids})"
 
     def scan(_: int) -> None:
         with pair.connect() as connection:
-            connection.cursor().execute(recent).fetchall()
+            assert len(connection.cursor().execute(recent).fetchall()) == len(extra)
 
     report.add(
         Figure(

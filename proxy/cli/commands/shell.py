@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from encdb.errors import OperationalError, err
 from proxy.cli.failure import say
 from proxy.cli.opening import has_terminal, open_session
 from proxy.cli.options import Access, access_options, format_options, store_argument
@@ -66,6 +67,19 @@ def _run_all(runner: Shell, commands: tuple[str, ...]) -> None:
             runner.feed(line)
         runner.finish()
     if not commands:
-        for line in sys.stdin:
-            runner.feed(line)
+        for number, line in enumerate(sys.stdin.buffer, start=1):
+            runner.feed(_decoded(number, line))
         runner.finish()
+
+
+def _decoded(number: int, line: bytes) -> str:
+    """One line of a script. Scripts are UTF-8 whatever the locale says; a byte order mark is fine."""
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise err(
+            OperationalError,
+            "E_INPUT_FILE",
+            f"Line {number:,} of the script is not UTF-8 text",
+            "Convert the script to UTF-8",
+        ) from None

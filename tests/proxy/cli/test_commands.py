@@ -28,7 +28,8 @@ def encdb(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(work)
 
     def command(*arguments, stdin=""):
-        stream = io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8")
+        data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        stream = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
         monkeypatch.setattr(sys, "stdin", stream)
         status = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
@@ -303,6 +304,25 @@ def test_errors_of_sql_are_one_line(people):
         assert done.out == "[]\n"
 
 
+def test_scripts_are_utf_8(people):
+    done = people("shell", "vault.db", "--csv", stdin=b"\xef\xbb\xbfSELECT '\xc3\xa4' AS a;\r\n")
+    assert (done.status, done.out) == (0, "a\nä\n")
+    line = refused(
+        people("shell", "vault.db", stdin=b"SELECT 1;\nSELECT '\xff';"), 1, "E_INPUT_FILE"
+    )
+    assert "Line 2" in line
+
+
+def test_names_that_are_no_text(people):
+    odd = b"odd\xff.db".decode("utf-8", "surrogateescape")
+    made = people("init", odd, "--no-passphrase", "--json")
+    assert json.loads(made.out)[0]["store"] == odd
+    assert people("check", odd).status == 0
+    done = people("shell", "vault.db", "-c", "SELECT '\udcff'")
+    assert done.status == 1
+    assert "E_INTERNAL" not in done.err
+
+
 def test_several_statements_in_one_command(people):
     done = people(
         "shell", "vault.db", "--nl", "-c",
@@ -447,6 +467,13 @@ def test_the_demo_shows_what_the_store_received(encdb):
     assert all(int(plain) > 0 and int(sealed) == 0 for plain, sealed in counts)
     assert list(encdb.folder.iterdir()) == []
     assert encdb("demo").out == first.out
+
+
+def test_the_demo_for_programs(encdb):
+    average, over, search = json.loads(encdb("demo", "--json").out)
+    assert len(average["answer"]) == 8
+    assert all(row["age"] > 98 for row in over["answer"])
+    assert search["received"][0].keys() == {"message", "ids", "bytes"}
 
 
 def test_the_demo_can_be_kept(encdb):
