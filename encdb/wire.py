@@ -166,6 +166,19 @@ class DeltaBlob:
             raise malformed("a delta is not bytes")
 
 
+def _malformed_answer() -> TamperError:
+    """The error for an answer whose types are not those of this file."""
+    return err(TamperError, "E_TAMPERED", "the store's answer is malformed")
+
+
+def _require(values: object, kind: type, length: int | None = None) -> None:
+    """Every value of a tuple must be of this very type, so that 1.0 and True are no ids."""
+    if type(values) is not tuple or set(map(type, values)) - {kind}:
+        raise _malformed_answer()
+    if length is not None and any(len(one) != length for one in values):
+        raise _malformed_answer()
+
+
 @dataclass(frozen=True, slots=True)
 class TableHeads:
     """The state of one table.
@@ -185,6 +198,16 @@ class TableHeads:
     links: tuple[bytes, ...]
     deltas: tuple[DeltaBlob, ...]
     ends: tuple[tuple[bytes, int, int], ...]
+
+    def __post_init__(self) -> None:
+        _require((self.table, self.epoch), int)
+        _require(() if self.manifest is None else (self.manifest,), bytes)
+        _require(self.links, bytes, 32)
+        _require(self.deltas, DeltaBlob)
+        _require(self.ends, tuple, 3)
+        for writer, last, count in self.ends:
+            _require((writer,), bytes)
+            _require((last, count), int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +235,14 @@ class Heads:
     catalog_links: tuple[bytes, ...]
     tables: tuple[TableHeads, ...]
 
+    def __post_init__(self) -> None:
+        _require((self.unchanged,), bool)
+        _require((self.format, self.catalog_version), int)
+        _require((self.database, self.incarnation), bytes, 16)
+        _require(() if self.catalog is None else (self.catalog,), bytes)
+        _require(self.catalog_links, bytes, 32)
+        _require(self.tables, TableHeads)
+
 
 @dataclass(frozen=True, slots=True)
 class Blobs:
@@ -223,8 +254,10 @@ class Blobs:
 
     def __post_init__(self) -> None:
         # A store is not trusted to answer with the types of its schema.
-        if len(self.ids) != len(self.blobs) or set(map(type, self.blobs)) - {bytes}:
-            raise err(TamperError, "E_TAMPERED", "the store's answer is malformed")
+        _require(self.ids, int)
+        _require(self.blobs, bytes)
+        if len(self.ids) != len(self.blobs):
+            raise _malformed_answer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +267,9 @@ class Ids:
     table: int
     ids: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        _require(self.ids, int)
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -241,6 +277,12 @@ class Keys:
 
     table: int
     claims: Claims
+
+    def __post_init__(self) -> None:
+        _require(self.claims, tuple, 2)
+        for tag, label in self.claims:
+            _require((tag,), bytes)
+            _require((label,), int)
 
 
 # --- Writing: one Commit is one store transaction. -------------------------------------------------
@@ -429,6 +471,9 @@ class Leased:
 
     first: int
     count: int
+
+    def __post_init__(self) -> None:
+        _require((self.first, self.count), int)
 
 
 @dataclass(frozen=True, slots=True)

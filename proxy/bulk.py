@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from indexes.errors import IntegrityFailure
 from indexes.multimap import hashed, postings
 from indexes.multimap import sorted as sorted_segments
 from indexes.multimap.postings import PostingBatch
@@ -24,6 +25,7 @@ from .manifest import Totals, add_totals
 from .overlay import NewRows, UniqueWords
 from .settled import BLOCK_BITS, LOW_MASK
 from .staging import ManifestChange, Staging
+from .state import TableState
 
 
 class BulkLoad:
@@ -79,6 +81,12 @@ class BulkLoad:
         change.rows += self.rows
         for index_id, (documents, tokens) in self._statistics.items():
             add_totals(change.statistics, index_id, documents, tokens)
+
+    def require_free(self, state: TableState) -> None:
+        """IntegrityFailure when somebody else has rows in the blocks that this load has filled."""
+        given = {ordinal >> BLOCK_BITS for ordinal in state.given}
+        if state.settled.entries(self._entries) or not given.isdisjoint(self._entries):
+            raise IntegrityFailure
 
     def segments(self) -> list[SegmentInfo]:
         """The segments of everything indexed; nothing can be added afterwards."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +49,6 @@ _EXACT: Final[dict[Kind, frozenset[type]]] = {
     Kind.SMALLINT: frozenset((int, _NONE)),
     Kind.INTEGER: frozenset((int, _NONE)),
     Kind.BIGINT: frozenset((int, _NONE)),
-    Kind.DECIMAL: frozenset((Decimal, _NONE)),
     Kind.DOUBLE: frozenset((float, _NONE)),
     Kind.TEXT: frozenset((str, _NONE)),
     Kind.BLOB: frozenset((bytes, _NONE)),
@@ -213,6 +211,7 @@ def _checked_text(array: Any, kind: ColumnType) -> Any:
 
 # --- text, as files hold it -------------------------------------------------------------------------
 
+_PLAIN_DECIMAL: Final = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
 _ROUND_TRIP: Final = frozenset((*INTEGER_BITS, Kind.DATE))
 
 
@@ -244,7 +243,9 @@ def _fast_parse(array: Any, kind: ColumnType) -> Any:
         if kind.kind is Kind.DOUBLE:
             return _parse_double(array)
         if kind.kind is Kind.DECIMAL:
-            return array.cast(kind.arrow)
+            # Arrow reads more digits than it has room for as another number, without an error.
+            shape = pc.match_substring_regex(array, _PLAIN_DECIMAL)
+            return array.cast(kind.arrow) if pc.all(shape).as_py() is not False else None
         if kind.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
             return _parse_moment(array, kind)
     except pa.ArrowInvalid:

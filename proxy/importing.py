@@ -80,6 +80,7 @@ def import_table(
     indexes: Sequence[IndexSpec] = (),
     batch: int | None = None,
     progress: Progress | None = None,
+    on_commit: Callable[[int, int | None], None] | None = None,
 ) -> ImportReport:
     """Load one table.
 
@@ -91,6 +92,7 @@ def import_table(
         indexes: indexes of a new table, besides the source's.
         batch: commit after this many rows; None commits once.
         progress: called with the table's name and the rows taken in so far.
+        on_commit: called after each commit with the rows committed so far and the line after them.
 
     Raises:
         EncdbError: nothing is left behind, except batches that were committed before.
@@ -112,7 +114,7 @@ def import_table(
     run = _Import(session, target, loaded, batch, progress)
     try:
         run.check_columns()
-        rows = run.rows()
+        rows = run.rows(on_commit)
     except BaseException:
         if created and run.committed == 0:
             session.definer.drop_table(
@@ -171,12 +173,14 @@ class _Import:
                     f'the file has no column "{column.name}", which may not be left out',
                 )
 
-    def rows(self) -> int:
+    def rows(self, on_commit: Callable[[int, int | None], None] | None) -> int:
         """Load everything; returns the number of rows."""
         source = self._pieces()
         while True:
             taken = self._commit(source)
             self.committed += taken
+            if on_commit is not None and taken:
+                on_commit(self.committed, self.last_line)
             if self._batch is None or taken < self._batch:
                 return self.committed
 

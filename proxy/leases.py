@@ -7,6 +7,9 @@ else's rows lie in them and their packs can be built before the commit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,12 +27,39 @@ MAX_ORDINAL = 1 << 44
 """Liveness pages number blocks of 4,096 ordinals in 32 bits."""
 
 
-class Leases:
-    """What one connection has leased for one table and not used yet."""
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What the verified state of a table says of its numbers.
 
-    def __init__(self, store: Store, table: int) -> None:
+    The store's counters only grow, so a lease that begins below one of these was given out before: its
+    rows would inherit the index entries of others, its packs and segments stand in for others.
+
+    Attributes:
+        ordinals: every ordinal that a row has, or had, is below.
+        numbers: every segment, pack and stage number that a merge has used is below.
+        folded: epoch of the last fold.
+    """
+
+    ordinals: int = 0
+    numbers: int = 0
+    folded: int = 0
+
+
+class Leases:
+    """What one connection has leased for one table and not used yet.
+
+    Args:
+        store: hands out the numbers, and is not trusted to hand out new ones.
+        table: the table's id.
+        used: the numbers that the verified state of the table shows to be taken.
+    """
+
+    def __init__(self, store: Store, table: int, used: Callable[[], Used]) -> None:
         self._store = store
         self._table = table
+        self._used = used
+        self._taken: dict[wire.LeaseKind, int] = {"ordinal": 0, "segment": 0}
+        self._folded = 0
         self._next = 0
         self._stop = 0
         self._step = 0
@@ -38,10 +68,14 @@ class Leases:
         """Blocks in which every ordinal was leased to this connection by a bulk write."""
 
     def _lease(self, kind: wire.LeaseKind, count: int) -> int:
-        answer = self._store.lease(wire.Lease(table=self._table, kind=kind, count=count))
-        limit = MAX_ORDINAL if kind == "ordinal" else MAX_SEGMENT
-        if answer.count != count or not 0 <= answer.first <= limit - count:
+        answer: object = self._store.lease(wire.Lease(table=self._table, kind=kind, count=count))
+        if not isinstance(answer, wire.Leased) or answer.count != count:
             raise IntegrityFailure
+        limit, used = MAX_ORDINAL if kind == "ordinal" else MAX_SEGMENT, self._used()
+        floor = max(self._taken[kind], used.ordinals if kind == "ordinal" else used.numbers)
+        if not floor <= answer.first <= limit - count:
+            raise IntegrityFailure
+        self._taken[kind] = answer.first + count
         return answer.first
 
     def ordinals(self, count: int) -> Ordinals:
@@ -49,6 +83,10 @@ class Leases:
         if count >= BULK_ROWS:
             return self.block_ordinals(count)
         parts: list[Ordinals] = []
+        if self._folded != (folded := self._used().folded):
+            # Once deltas are folded, rows that came and went leave no trace by which an ordinal that
+            # somebody else was given too could be told.
+            self._next, self._stop, self._folded = 0, 0, folded
         while count:
             if self._next == self._stop:
                 size = max(STEPS[self._step], count)

@@ -105,8 +105,7 @@ class Maintenance:
                     changes=(wire.TableChange(table=table, epoch=state.epoch, swap=swap),),
                 )
             answer = self._store.commit(request)
-            if isinstance(answer, wire.Committed):
-                self._database.expect(request)
+            if self._database.committed(request, answer):
                 with self._snapshot():
                     return True
         return False

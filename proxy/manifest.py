@@ -83,6 +83,12 @@ class Manifest:
     unknown writer that cites an older epoch is a replay."""
     siblings: tuple[tuple[int, bytes, int, int], ...] = ()
     """What the transaction that made this epoch wrote to other tables; see ``DeltaBody.siblings``."""
+    used_ordinals: int = 0
+    """Ordinals of this epoch's rows, and of all rows folded before, are below."""
+    used_numbers: int = 0
+    """Numbers of all segments, packs and stages up to this epoch are below."""
+    folded: int = 0
+    """Last epoch that folded every delta of the one before. A pending delta cites that one or a later."""
 
 
 def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> bytes:
@@ -99,6 +105,7 @@ def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> 
         "liveness": [list(info.to_tuple()) for info in manifest.liveness],
         "forgotten": manifest.forgotten,
         "siblings": [list(one) for one in manifest.siblings],
+        "used": [manifest.used_ordinals, manifest.used_numbers, manifest.folded],
         "statistics": {
             index: [stats.documents, list(stats.tokens)]
             for index, stats in manifest.statistics.items()
@@ -112,7 +119,8 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
     plain = unpad(sealer.open(blob, keys.manifest_aad(epoch)))
     try:
         body = cbor2.loads(plain)
-        return Manifest(
+        used_ordinals, used_numbers, folded = body.get("used", (0, 0, 0))
+        manifest = Manifest(
             epoch=epoch,
             previous=body["previous"],
             catalog_version=body["catalog"][0],
@@ -132,9 +140,20 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
             siblings=tuple(
                 (table, writer, number, at) for table, writer, number, at in body["siblings"]
             ),
+            used_ordinals=used_ordinals,
+            used_numbers=used_numbers,
+            folded=folded,
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
         raise IntegrityFailure from problem
+    require_distinct((*manifest.segments, *manifest.liveness))
+    return manifest
+
+
+def require_distinct(infos: Sequence[SegmentInfo]) -> None:
+    """IntegrityFailure when two segments have one number: retiring one would drop the other."""
+    if len({info.segment for info in infos}) != len(infos):
+        raise IntegrityFailure
 
 
 def next_chain(chain: bytes, link: bytes) -> bytes:

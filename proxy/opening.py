@@ -117,8 +117,8 @@ def check_format(minimum: int) -> None:
 def identity_of(store: Store) -> bytes:
     """The identity that a store claims; it is believed only as far as the right keyring opens it."""
     with store.snapshot() as snapshot:
-        heads = snapshot.read(wire.ReadHeads(wire.NO_CATALOG, (), if_changed=False))
-    if len(heads.database) != IDENTITY_BYTES:
+        heads: object = snapshot.read(wire.ReadHeads(wire.NO_CATALOG, (), if_changed=False))
+    if not isinstance(heads, wire.Heads) or len(heads.database) != IDENTITY_BYTES:
         raise tampered("the store does not say which database it holds")
     return heads.database
 

@@ -73,7 +73,7 @@ class Session:
         self.trace = recorder
         self.notices: tuple[str, ...] = ()
         self.database = DatabaseState(root, database, genesis, pin.state if pin else None)
-        self._writer = Writer(store, self.database.own_writers)
+        self._writer = Writer(store, self.database.own_writers, self.database.used)
         self._engine: LocalEngine | None = None
         self._parsed: OrderedDict[str, sql.Statement] = OrderedDict()
         self._transaction: Transaction | None = None
@@ -133,6 +133,7 @@ class Session:
         channel, database = self.database.channel, self.database
         with self.guarded():
             if channel.snapshot is not None:
+                database.require_sound()
                 yield channel.snapshot
                 return
             with self._store.snapshot() as snapshot:
@@ -167,6 +168,8 @@ class Session:
         if known is not None:
             self._parsed.move_to_end(text)
             return known
+        if any("\ud800" <= one <= "\udfff" for one in text):
+            raise err(ProgrammingError, "E_SYNTAX", "the statement is not valid Unicode")
         found = parse_script(text)
         if len(found) != 1:
             raise err(
@@ -429,8 +432,8 @@ class Session:
     # --- Pin and end --------------------------------------------------------------------------------
 
     def remember(self, throttle: float = PIN_SECONDS) -> None:
-        """Record in the pin what has been seen."""
-        if self._pin is not None and self.database.catalog is not None:
+        """Record in the pin what has been seen, unless some of it did not verify."""
+        if self._pin is not None and self.database.catalog is not None and self.database.sound:
             self._pin.advance(self.database.pin(), throttle)
 
     def interrupt(self) -> None:

@@ -145,7 +145,7 @@ class SettledRows:
     def pack_rows(self, entry: LivenessEntry) -> int:
         """How many rows a block's pack holds, those included that are no longer live."""
         slots, _ = self._load([entry], ())
-        return len(slots[entry.pack])
+        return len(slots[entry.salt])
 
     def read(
         self, ordinals: Ordinals, columns: Sequence[tuple[int, ColumnType]]
@@ -164,9 +164,9 @@ class SettledRows:
         slots, arrays = self._load([entries[block] for block in blocks.tolist()], columns)
         chunks: list[list[Array]] = [[] for _ in columns]
         for number, block in enumerate(blocks.tolist()):
-            pack = entries[block].pack
+            salt = entries[block].salt
             low = (ordinals[bounds[number] : bounds[number + 1]] & LOW_MASK).astype(np.uint16)
-            present = slots[pack]
+            present = slots[salt]
             places = np.searchsorted(present, low)
             if len(low) > len(present) or not np.array_equal(
                 present[np.minimum(places, len(present) - 1)], low
@@ -174,7 +174,7 @@ class SettledRows:
                 raise IntegrityFailure
             take = None if len(low) == len(present) else places
             for position, (column_id, _) in enumerate(columns):
-                array = arrays[pack, column_id]
+                array = arrays[salt, column_id]
                 if len(array) != len(present):
                     raise IntegrityFailure
                 chunks[position].append(array if take is None else pick(array, take))
@@ -185,10 +185,12 @@ class SettledRows:
 
     def _load(
         self, entries: Sequence[LivenessEntry], columns: Sequence[tuple[int, ColumnType]]
-    ) -> tuple[dict[int, npt.NDArray[np.uint16]], dict[tuple[int, int], Array]]:
-        """Slots by pack, and arrays by (pack, column): from the cache, the rest in one request."""
-        slots: dict[int, npt.NDArray[np.uint16]] = {}
-        arrays: dict[tuple[int, int], Array] = {}
+    ) -> tuple[dict[bytes, npt.NDArray[np.uint16]], dict[tuple[bytes, int], Array]]:
+        """Slots by salt, and arrays by (salt, column): from the cache, the rest in one request."""
+        slots: dict[bytes, npt.NDArray[np.uint16]] = {}
+        arrays: dict[tuple[bytes, int], Array] = {}
+        if len({entry.pack for entry in entries}) != len({entry.salt for entry in entries}):
+            raise IntegrityFailure  # Two packs of one number could not both be asked for.
         wanted: dict[int, tuple[LivenessEntry, int, ColumnType | None]] = {}
         for entry in entries:
             present = self._slots.get(entry.salt)
@@ -196,13 +198,13 @@ class SettledRows:
                 address = pack_address(entry.pack, DIRECTORY_COLUMN)
                 wanted[address] = (entry, DIRECTORY_COLUMN, None)
             else:
-                slots[entry.pack] = present
+                slots[entry.salt] = present
             for column_id, kind in columns:
                 array = self._columns.get((entry.salt, column_id))
                 if array is None:
                     wanted[pack_address(entry.pack, column_id)] = (entry, column_id, kind)
                 else:
-                    arrays[entry.pack, column_id] = array
+                    arrays[entry.salt, column_id] = array
         if not wanted:
             return slots, arrays
         sealers: dict[int, PackSealer] = {}
@@ -214,10 +216,10 @@ class SettledRows:
             plain = sealer.open(entry.pack, column_id, blob)
             if column_type is None:
                 present = decode_directory(plain)
-                slots[entry.pack] = present
+                slots[entry.salt] = present
                 self._slots.put(entry.salt, present, len(plain))
             else:
                 array = decode_column(plain, column_type)
-                arrays[entry.pack, column_id] = array
+                arrays[entry.salt, column_id] = array
                 self._columns.put((entry.salt, column_id), array, len(plain))
         return slots, arrays

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from encdb import wire
-from encdb.errors import TamperError
+from encdb.errors import EncdbError, OperationalError, TamperError, err
 from encdb.stores.base import StoreSnapshot
 from indexes.errors import IntegrityFailure
 from indexes.keys import Key
@@ -20,6 +20,7 @@ from indexes.seal import pad, unpad
 from . import catalog as schema
 from .integrity import rolled_back, tampered
 from .keyspace import ZERO_HASH, CatalogSealer, DatabaseKeys, sha256
+from .leases import Used
 from .pin import PinState
 from .reading import Channel
 from .state import TableState
@@ -35,9 +36,10 @@ class DatabaseState:
         self.own_writers: set[bytes] = set()
         """Identities under which this connection writes."""
         self._genesis = genesis
-        self._failure: TamperError | None = None
+        self._failure: EncdbError | None = None
         self._expecting = False
-        self._expected_version = -1
+        self._expected_version, self._expected_link = -1, b""
+        self._refused: set[bytes] = set()
         self.channel = Channel()
         self.database = database
         self._pin = pin
@@ -48,39 +50,86 @@ class DatabaseState:
         self.keys: DatabaseKeys | None = None
         self.tables: dict[int, TableState] = {}
 
-    def read(self, snapshot: StoreSnapshot) -> None:
-        """Bring the catalog and every open table up to this store snapshot."""
+    @property
+    def sound(self) -> bool:
+        """Whether everything here is verified; False for good once an answer did not verify."""
+        return self._failure is None
+
+    def require_sound(self) -> None:
+        """Raise the failure that left this state half-applied, if there was one."""
         if self._failure is not None:
             raise self._failure
+
+    def used(self, table_id: int) -> Used:
+        """The numbers of a table that are taken, as far as this state shows."""
+        state = self.tables.get(table_id)
+        if state is None:
+            return Used()
+        manifest = state.manifest
+        return Used(state.used_ordinals, manifest.used_numbers, manifest.folded)
+
+    def read(self, snapshot: StoreSnapshot) -> None:
+        """Bring the catalog and every open table up to this store snapshot."""
+        self.require_sound()
         if_changed = self.catalog is not None and not self._expecting
         heads = self._ask(snapshot, if_changed=if_changed)
         if not (heads.unchanged and if_changed):
             self._apply(heads)
         self._expecting = False
 
-    def expect(self, commit: wire.Commit) -> None:
-        """A commit was acknowledged: a store that does not serve it from now on has lost it."""
+    def committed(self, commit: wire.Commit, answer: object) -> bool:
+        """Take note of the answer to a commit; False when the store refused it.
+
+        What it acknowledged it has to serve from now on, and what it refused it may never serve.
+        """
+        if isinstance(answer, wire.Committed):
+            self._expect(commit)
+            return True
+        if not isinstance(answer, wire.Stale | wire.Conflict):
+            raise tampered("the store's answer to a commit is malformed")
+        if commit.catalog is not None:
+            self._refused.add(commit.catalog.link)
+        for change in commit.changes:
+            if change.swap is not None and change.table in self.tables:
+                self.tables[change.table].refused.add(change.swap.link)
+        return False
+
+    def _expect(self, commit: wire.Commit) -> None:
         self._expecting = True
         if commit.catalog is not None:
             self._expected_version = commit.catalog.version
+            self._expected_link = commit.catalog.link
         for change in commit.changes:
             if change.table in self.tables:
                 self.tables[change.table].expect(change)
 
     def ensure(self, tables: Iterable[schema.Table]) -> None:
-        """Open the tables that are not open yet, at the snapshot of the running statement."""
+        """Open the tables that are not open yet, at the snapshot of the running statement.
+
+        Plans and changes of this snapshot rest on what it showed before, so it may show nothing newer.
+        """
+        self.require_sound()
         missing = [table for table in tables if table.id not in self.tables]
         if missing:
+            before = self._versions()
             for table in missing:
                 self._open_table(table)
             snapshot = self.channel.snapshot
             assert snapshot is not None
             try:
                 self._apply(self._ask(snapshot, if_changed=False))
+                if {**self._versions(), **before} != self._versions():
+                    self._failure = tampered("the store changed its answers within one snapshot")
+                    raise self._failure
             except BaseException:
                 for table in missing:
                     self.tables.pop(table.id, None)
                 raise
+
+    def _versions(self) -> dict[int, int]:
+        """What the catalog (-1) and every open table stand on."""
+        catalog = self.catalog.version if self.catalog is not None else -1
+        return {-1: catalog} | {table_id: one.version for table_id, one in self.tables.items()}
 
     def _ask(self, snapshot: StoreSnapshot, *, if_changed: bool) -> wire.Heads:
         known = self.catalog.version if self.catalog is not None else -1
@@ -99,7 +148,16 @@ class DatabaseState:
         except TamperError as failure:
             self._failure = failure
             raise
-        except IntegrityFailure:
+        except (EncdbError, MemoryError, KeyboardInterrupt):
+            self._failure = err(
+                OperationalError,
+                "E_INTERRUPTED",
+                "reading the state of the store was interrupted",
+                "Connect again",
+            )
+            raise
+        except Exception:
+            # An integrity failure, or a malformed answer that some step stumbled over.
             self._failure = tampered("what the store served does not verify")
             raise self._failure from None
 
@@ -186,6 +244,10 @@ class DatabaseState:
             raise IntegrityFailure
         links = dict(self._catalog_links)
         links.update(enumerate(heads.catalog_links, start=known + 1))
+        if not self._refused.isdisjoint(heads.catalog_links):
+            raise tampered("the store serves a schema change of this client that it had refused")
+        if known < self._expected_version and links[self._expected_version] != self._expected_link:
+            raise rolled_back("the store lost a schema change that it had acknowledged")
         if links[heads.catalog_version] != sha256(heads.catalog):
             raise IntegrityFailure
         body = unpad(self._catalogs.open(heads.catalog_version, heads.catalog))

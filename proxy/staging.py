@@ -40,6 +40,7 @@ from .manifest import (
     Manifest,
     Totals,
     add_totals,
+    require_distinct,
     seal_manifest,
 )
 from .state import TableState
@@ -57,7 +58,9 @@ class Staging:
         self._table = table
         self._keys = keys
         self._leases = leases
-        self.stage = leases.number()
+        self.top = 0
+        """Every number that this attempt has taken is below."""
+        self.stage = self.number()
         self._pages: list[tuple[int, bytes]] = []
         self._packs: list[tuple[int, bytes]] = []
         self._bytes = 0
@@ -71,7 +74,7 @@ class Staging:
             low: uint16[n] ascending, the low 12 bits of the ordinals.
             columns: one array of n values per column, in table order.
         """
-        number, salt = self._leases.number(), os.urandom(SALT_BYTES)
+        number, salt = self.number(), os.urandom(SALT_BYTES)
         sealer = PackSealer(self._keys.packs, salt, self._keys.aad("pack"))
         directory = sealer.seal(number, DIRECTORY_COLUMN, encode_directory(low, [one.id for one in self._table.columns]))
         self._put(self._packs, pack_address(number, DIRECTORY_COLUMN), directory)
@@ -88,8 +91,10 @@ class Staging:
         return built.info
 
     def number(self) -> int:
-        """A fresh segment number."""
-        return self._leases.number()
+        """A fresh number for a segment or pack."""
+        number = self._leases.number()
+        self.top = max(self.top, number + 1)
+        return number
 
     def _put(self, target: list[tuple[int, bytes]], identity: int, blob: bytes) -> None:
         target.append((identity, blob))
@@ -170,6 +175,7 @@ def build_swap(
             built = liveness.build(listed, keys.liveness, state.table.id, staging.number())
             infos.append(staging.segment(built))
     segments = [info for info in old.segments if info.segment not in retired]
+    require_distinct((*segments, *change.segments, *infos))
     frontier = folded_frontier(state) if change.folded else dict(old.frontier)
     manifest = Manifest(
         epoch=old.epoch + 1,
@@ -186,6 +192,9 @@ def build_swap(
         segments=(*segments, *change.segments),
         liveness=tuple(infos),
         statistics=_statistics(old, change),
+        used_ordinals=max([state.used_ordinals, *map(top_ordinal, change.liveness.values())]),
+        used_numbers=max([old.used_numbers, *(one.top for one in (*change.stagings, staging))]),
+        folded=old.epoch + 1 if change.folded else old.folded,
     )
     blob = seal_manifest(keys.manifests, keys, manifest)
     for one in (*change.stagings, staging):
@@ -251,6 +260,12 @@ def _folded_rows(state: TableState) -> tuple[int, ...]:
 def _folded_tombstones(state: TableState) -> tuple[int, ...]:
     ordinals = np.fromiter(state.removed, dtype=np.int64)
     return tuple(state.keys.labels.to_labels(ordinals).tolist())
+
+
+def top_ordinal(entry: LivenessEntry) -> int:
+    """One more than the greatest live ordinal of a block; 0 when none is live."""
+    low = np.flatnonzero(np.unpackbits(entry.bitmap, bitorder="little"))
+    return entry.block * BLOCK + int(low[-1]) + 1 if len(low) else 0
 
 
 def bitmap_of(low: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:

@@ -68,6 +68,11 @@ class TableState:
         """Live rows of pending deltas: ordinal to the transaction attempt that wrote it."""
         self.removed: set[int] = set()
         """Settled rows that pending deltas have removed."""
+        self.given: set[int] = set()
+        """Every ordinal that a pending delta has added, whether it is still live or not."""
+        self._top = 0
+        self.refused: set[bytes] = set()
+        """Links of merges that the store said it had refused."""
         self.recent_index = RecentIndex()
         self.settled = SettledRows(table.id, keys, channel)
         self.segments = SegmentReaders(table.id, keys, channel)
@@ -86,6 +91,11 @@ class TableState:
     def epoch(self) -> int:
         """Epoch of the manifest this state stands on."""
         return self.manifest.epoch
+
+    @property
+    def used_ordinals(self) -> int:
+        """Every ordinal that a row has, or had, is below."""
+        return max(self.manifest.used_ordinals, self._top)
 
     @property
     def pending_bytes(self) -> int:
@@ -192,6 +202,8 @@ class TableState:
             return not self.loaded
         if heads.manifest is None or len(heads.links) != heads.epoch - known_epoch:
             raise IntegrityFailure
+        if not self.refused.isdisjoint(heads.links):
+            raise tampered("the store serves a change of this client that it had refused")
         manifest = open_manifest(self.keys.manifests, self.keys, heads.epoch, heads.manifest)
         chains = {known_epoch: known_chain}
         for epoch, one in enumerate(heads.links, start=known_epoch + 1):
@@ -270,6 +282,8 @@ class TableState:
             )
         if self._chains.get(body.epoch, body.chain) != body.chain:
             raise tampered(f'a delta of table "{self.table.name}" belongs to another history')
+        if body.epoch < self.manifest.folded - 1:
+            raise tampered(f'a merge of table "{self.table.name}" was not shown all changes')
         if delta.writer not in self.manifest.frontier and body.epoch < self.manifest.forgotten:
             raise tampered(f'a delta of table "{self.table.name}" was folded long ago')
 
@@ -327,27 +341,31 @@ class TableState:
                 raise tampered(f'a delta of "{self.table.name}" was written without an index')
 
     def _rebuild(self) -> None:
-        self.recent, self.removed = {}, set()
+        self.recent, self.removed, self.given, self._top = {}, set(), set(), 0
         self.bodies = {}
+        for chain in self.pending.values():
+            self._check_epoch(chain[0])
         self.recent_index = RecentIndex()
         self._add([delta for chain in self.pending.values() for delta in chain])
 
     def _add(self, deltas: Iterable[PendingDelta]) -> None:
         deltas = list(deltas)
-        added = [delta.body.added for delta in deltas]
-        if self.settled.live_mask(np.concatenate([NO_ORDINALS, *added])).any():
+        added = np.concatenate([NO_ORDINALS, *(delta.body.added for delta in deltas)])
+        self._top = max(self._top, int(added.max(initial=-1)) + 1)
+        if self.settled.live_mask(added).any():
             raise tampered(f'the store gave an ordinal of "{self.table.name}" out twice')
         for delta in deltas:
             for ordinal in delta.body.added.tolist():
-                if ordinal in self.recent or ordinal in self.removed:
+                if ordinal in self.given or ordinal in self.removed:
                     raise tampered(f'the store gave an ordinal of "{self.table.name}" out twice')
+                self.given.add(ordinal)
                 self.recent[ordinal] = delta.body.txn
             self.recent_index.add(delta.body)
         settled: list[int] = []
         for delta in deltas:
             for ordinal in delta.body.removed.tolist():
                 if self.recent.pop(ordinal, None) is None:
-                    if ordinal in self.removed:
+                    if ordinal in self.removed or ordinal in self.given:
                         raise tampered(f'a row of table "{self.table.name}" was removed twice')
                     self.removed.add(ordinal)
                     settled.append(ordinal)

@@ -12,6 +12,7 @@ import datetime as dt
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,9 @@ from .bulk import BulkLoad
 from .catalog import Catalog
 from .execute.view import TableView, as_array, layout_of
 from .execute.write import claimed_elsewhere
+from .integrity import tampered
 from .keyspace import ZERO_HASH
-from .leases import Leases
+from .leases import Leases, Used
 from .overlay import TableOverlay
 from .snapshot import DatabaseState
 from .staging import ManifestChange, Siblings, Staging, build_swap
@@ -46,8 +48,11 @@ DELTA_BYTES = 256 << 10
 class Writer:
     """The identity under which one connection numbers its deltas: 16 random bytes."""
 
-    def __init__(self, store: Store, own_writers: set[bytes]) -> None:
+    def __init__(
+        self, store: Store, own_writers: set[bytes], used: Callable[[int], Used]
+    ) -> None:
         self._own = own_writers
+        self._used = used
         self.identity = os.urandom(16)
         own_writers.add(self.identity)
         self._store = store
@@ -57,7 +62,7 @@ class Writer:
     def leases(self, table: int) -> Leases:
         """Ordinals and numbers leased for one table."""
         if table not in self._leases:
-            self._leases[table] = Leases(self._store, table)
+            self._leases[table] = Leases(self._store, table, partial(self._used, table))
         return self._leases[table]
 
     def end(self, state: TableState) -> tuple[int, bytes]:
@@ -121,6 +126,7 @@ class Transaction:
         self._snapshot = snapshot
         self._overlays: dict[int, TableOverlay] = {}
         self._schemas: dict[int, object] = {}
+        self._epochs: dict[int, int] = {}
         self._loads: dict[int, BulkLoad] = {}
         self._savepoints: list[tuple[str, dict[int, tuple[int, int]]]] = []
 
@@ -140,6 +146,7 @@ class Transaction:
         if table not in self._overlays:
             self._overlays[table] = TableOverlay()
             self._schemas[table] = state.table
+            self._epochs[table] = state.epoch
         return self._overlays[table]
 
     def view(self, state: TableState) -> TableView:
@@ -202,6 +209,7 @@ class Transaction:
         Raises:
             ConflictError: another transaction came first; nothing was written.
         """
+        self._database.require_sound()
         for attempt in range(COMMIT_ATTEMPTS):
             if attempt or self._bulk_tables():
                 with self._snapshot():
@@ -215,9 +223,8 @@ class Transaction:
                 # Whether it happened is unknown, so nothing may be numbered after it.
                 self._writer.retire()
                 raise
-            if isinstance(answer, wire.Committed):
+            if self._database.committed(commit, answer):
                 self._note_citations(commit)
-                self._database.expect(commit)
                 return
             if isinstance(answer, wire.Stale) and answer.what == "stage":
                 break
@@ -237,6 +244,9 @@ class Transaction:
             state = self._database.tables.get(table)
             if state is None or catalog.table_by_id(table) != self._schemas[table]:
                 raise conflict("another connection changed the schema of a table")
+            if state.manifest.folded > self._epochs[table] + 1:
+                # Ordinals leased before could have been others' rows that came and went since.
+                raise conflict("the table was merged more than once since the transaction began")
             gone = as_array(overlay.removed)
             if len(gone) and not TableView(state).live_mask(gone).all():
                 raise conflict("another transaction changed the same rows first")
@@ -290,6 +300,7 @@ class Transaction:
     def _delta(self, table: int, catalog: Catalog, siblings: Siblings) -> wire.TableChange:
         """Rows, claims and the delta of a small change."""
         state, overlay = self._database.tables[table], self._overlays[table]
+        self._require_fresh(state, overlay)
         keys, txn = state.keys, os.urandom(16)
         number, previous = self._writer.end(state)
         assert self._database.keys is not None
@@ -327,6 +338,12 @@ class Transaction:
             delta=wire.DeltaBlob(writer=writer, n=count, blob=blob),
         )
 
+    def _require_fresh(self, state: TableState, overlay: TableOverlay) -> None:
+        """The ordinals of new rows are nobody else's; a newer state than they were leased in may show it."""
+        taken = not state.given.isdisjoint(overlay.places)
+        if taken or TableView(state).live_mask(as_array(overlay.places)).any():
+            raise tampered(f'the store gave an ordinal of "{state.table.name}" out twice')
+
     def _seal_rows(
         self, state: TableState, overlay: TableOverlay, txn: bytes
     ) -> tuple[list[tuple[int, bytes]], list[tuple[bytes, int]]]:
@@ -362,6 +379,7 @@ class Transaction:
         change.folded_keys.extend(released(state, overlay, pending))
         load = self._loads.get(table)
         if load is not None:
+            load.require_free(state)
             load.contribute(change)
         swap = build_swap(
             state,

@@ -44,8 +44,8 @@ AVERAGE = Question(
     "The average age by zip code",
     "SELECT zip, city, round(avg(age), 1) AS age, count(*) AS people\n"
     "FROM residents GROUP BY zip, city ORDER BY zip",
-    "A question about everybody. The store handed out three columns and the list of rows, sealed, as "
-    "a whole. It computed nothing and cannot tell an age from a city.",
+    "A question about everybody. The store handed out three whole columns, sealed. It computed "
+    "nothing and cannot tell an age from a city.",
 )
 RANGE = Question(
     "Everybody over 98",

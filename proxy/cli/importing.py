@@ -199,7 +199,7 @@ def _import_one(
     if not told:
         for notice in loaded.notices:
             say(f"notice: {notice}")
-    with Progress("importing", "rows") as progress, _counting(session, request, loaded.name):
+    with Progress("importing", "rows") as progress, _counting(loaded.name) as on_commit:
         return import_table(
             session,
             loaded,
@@ -207,6 +207,7 @@ def _import_one(
             indexes=prepared.indexes,
             batch=request.batch,
             progress=lambda table, rows: progress(table, rows, loaded.rows),
+            on_commit=on_commit,
         )
 
 
@@ -219,27 +220,17 @@ def _drop(session: Session, report: ImportReport) -> None:
 
 
 @contextmanager
-def _counting(session: Session, request: ImportRequest, table: str) -> Iterator[None]:
-    """After a failure of an import in batches, say how many rows it has committed."""
-    if request.batch is None:
-        yield
-        return
-    before = _rows(session, table)
+def _counting(table: str) -> Iterator[Callable[[int, int | None], None]]:
+    """After a failure of an import in batches, say how far it was committed."""
+    done: list[tuple[int, int | None]] = []
     try:
-        yield
+        yield lambda rows, line: done.append((rows, line))
     except EncdbError:
-        kept = _rows(session, table) - before
-        say(f"notice: {kept:,} rows of {table} were committed before the error")
+        if done:
+            rows, line = done[-1]
+            where = "" if line is None else f", the last before line {line:,}"
+            say(f"notice: {rows:,} rows of {table} were committed before the error{where}")
         raise
-
-
-def _rows(session: Session, table: str) -> int:
-    from proxy.cli.meta import quoted
-
-    if session.catalog.find(table) is None:
-        return 0
-    counted = session.execute(f"SELECT count(*) FROM {quoted(table)}")  # noqa: S608 - quoted.
-    return int(counted.rows()[0][0])
 
 
 def _type(column: str, text: str) -> ColumnType:

@@ -96,10 +96,10 @@ class Output:
 
 
 def as_utf8(stream: IO[str]) -> IO[str]:
-    """Make a text stream write UTF-8, whatever the locale says; data must not depend on it.
+    r"""Make a text stream write UTF-8, whatever the locale says; data must not depend on it.
 
     A file name may hold bytes that are no text. Python carries them as lone surrogates, which are
-    written as escapes such as ``\\udcff``; within JSON that is even their proper spelling.
+    written as escapes such as ``\udcff``; within JSON that is even their proper spelling.
     """
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:

@@ -78,6 +78,8 @@ class Shell:
 
     def run(self, statement: str) -> None:
         """Run one statement and write its result."""
+        if not statement.isascii():
+            _require_text(statement)
         started = time.perf_counter()
         result = self.session.execute(statement)
         seconds = time.perf_counter() - started
@@ -128,6 +130,16 @@ def rows_of(table: pa.Table) -> Iterator[tuple[object, ...]]:
 
     for batch in table.to_batches(max_chunksize=BATCH_ROWS):
         yield from to_python(pa.Table.from_batches([batch]))
+
+
+def _require_text(statement: str) -> None:
+    """Refuse bytes of a command line that are no text; Python carries them as lone surrogates."""
+    try:
+        statement.encode("utf-8")
+    except UnicodeEncodeError:
+        raise err(
+            ProgrammingError, "E_SYNTAX", "The statement is not UTF-8 text", "Write it in UTF-8"
+        ) from None
 
 
 def _switched(state: bool, word: str) -> bool:

@@ -133,8 +133,7 @@ class Definer:
                     catalog_version=catalog.version,
                     catalog=self._seal(catalog, *built),
                 )
-            if isinstance(self._store.commit(request), wire.Committed):
-                self._database.expect(request)
+            if self._database.committed(request, self._store.commit(request)):
                 return True
         raise conflict("other connections kept changing the schema")
 
@@ -198,8 +197,7 @@ class Definer:
                     changes=(wire.TableChange(table=table.id, epoch=state.epoch, swap=swap),),
                     catalog=changed,
                 )
-            if isinstance(self._store.commit(request), wire.Committed):
-                self._database.expect(request)
+            if self._database.committed(request, self._store.commit(request)):
                 return index
         raise conflict("other connections kept writing to the table")
 

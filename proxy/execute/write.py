@@ -176,8 +176,9 @@ def fresh_ordinals(view: TableView, leases: Leases, count: int, *, bulk: bool = 
         TamperError: the store gave out ordinals that rows have, or had a moment ago.
     """
     ordinals = leases.block_ordinals(count) if bulk else leases.ordinals(count)
-    known = view.live_mask(ordinals).any() or not view.state.removed.isdisjoint(ordinals.tolist())
-    if known:
+    listed, state = ordinals.tolist(), view.state
+    gone = state.removed.isdisjoint(listed) and state.given.isdisjoint(listed)
+    if view.live_mask(ordinals).any() or not gone:
         raise tampered(f'the store gave an ordinal of "{view.table.name}" out twice')
     return ordinals
 

@@ -73,19 +73,23 @@ def scan(text: str, line: int, delimiter: str, *, name: str, final: bool) -> Ite
             position += 1
             if mark == delimiter:
                 continue
-            if mark == "\r":
-                if position == end and not final:
-                    return
-                if position < end and text[position] != "\n":
-                    raise malformed(
-                        name, line, "a carriage return without a newline, outside of quotes"
-                    )
-                position += 1
-            elif mark != "\n":
-                raise malformed(name, line, "text follows a closing quote")
+            if mark == "\r" and position == end and not final:
+                return
+            position += _newline_rest(mark, text[position : position + 1], name, line)
             line += 1
-            yield first, _checked(fields, name, first), min(position, end), line
+            yield first, _checked(fields, name, first), position, line
             break
+
+
+def _newline_rest(mark: str, following: str, name: str, line: int) -> int:
+    """How many characters of a record's end come behind its first, which is ``mark``."""
+    if mark == "\n":
+        return 0
+    if mark != "\r":
+        raise malformed(name, line, "text follows a closing quote")
+    if following not in ("", "\n"):
+        raise malformed(name, line, "a carriage return without a newline, outside of quotes")
+    return len(following)
 
 
 def _checked(fields: list[str | None], name: str, line: int) -> list[str | None]:

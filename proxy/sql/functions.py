@@ -189,6 +189,7 @@ CLOCK: Final = frozenset({"CurrentDate", "CurrentTimestamp", "Localtimestamp"})
 CLOCK_NAMED: Final = frozenset({"statement_timestamp", "transaction_timestamp"})
 
 HINTS: Final[dict[str, str]] = {
+    "all": "Write NOT IN (…), or ALL (SELECT …)",
     "to_tsvector": "Write column @@ 'words' with a keyword index",
     "to_tsquery": "Write column @@ 'words' with a keyword index",
     "plainto_tsquery": "Write column @@ 'words' with a keyword index",

@@ -19,7 +19,6 @@ _NAMES: Final[dict[str, str]] = {
     "BitwiseAndAgg": "bit_and",
     "BitwiseOrAgg": "bit_or",
     "BitwiseXorAgg": "bit_xor",
-    "Boolean": "bool",
     "Corr": "corr",
     "CurrentDate": "current_date",
     "CurrentTimestamp": "now",
@@ -92,9 +91,14 @@ def column_name(node: exp.Expr) -> str:
 
 
 def _cast_name(node: exp.Cast) -> str:
-    inner = column_name(node.this)
-    if inner != UNNAMED:
-        return inner
+    inner = node.this
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    # A name that is only a type's or a keyword's gives way to the outer type's.
+    if not isinstance(inner, exp.Cast | exp.Boolean | exp.Case):
+        name = column_name(inner)
+        if name != UNNAMED:
+            return name
     kind = node.to.this
     return _TYPES.get(kind) or str(kind.value).lower()
 

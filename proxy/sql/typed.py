@@ -47,6 +47,8 @@ def _comparison(block: Block, node: exp.Expr) -> None:
 
 
 def _kind(block: Block, node: exp.Expr) -> Kind | None:
+    if isinstance(node, exp.Cast) and node.to.this is exp.DType.FLOAT:
+        return Kind.REAL
     found = source_column(block, node)
     return found.column.type.kind if found is not None and found.column is not None else None
 

@@ -197,6 +197,10 @@ _WORDS: Final[dict[str, tuple[str, str | None]]] = {
     "rows_from": ("ROWS FROM", "Join the functions"),
     "by_name": ("UNION BY NAME", "Name the columns in the same order"),
     "materialized": ("MATERIALIZED", None),
+    "fraction_in_string": (
+        "a fraction in an INTERVAL",
+        "Use a smaller unit, as in INTERVAL '36 hours'",
+    ),
     "symmetric": ("BETWEEN SYMMETRIC", "Put the lower bound first"),
 }
 

@@ -138,8 +138,9 @@ def run(report: Report, pair: Pair) -> None:
     ranges = [data.score_range(count, RANGE_ROWS, seed) for seed in range(POINTS)]
     between = "SELECT id, name, score FROM people WHERE score BETWEEN ? AND ?"
     _compare(report, pair, GROWTH[1], between, ranges)
-    top = "SELECT id, score FROM people ORDER BY score DESC LIMIT 10"
-    _compare(report, pair, "ORDER BY score LIMIT 10", top, [()] * 10)
+    for order in ("score", "score DESC"):
+        ordered = f"SELECT id, score FROM people ORDER BY {order} LIMIT 10"
+        _compare(report, pair, f"ORDER BY {order} LIMIT 10", ordered, [()] * 10)
     _compare(
         report, pair, "min and max of score", "SELECT min(score), max(score) FROM people", [()] * 10
     )

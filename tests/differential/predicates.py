@@ -188,7 +188,7 @@ def _on_boolean(made: Statement, name: Name) -> str:
 def _on_number(made: Statement, name: Name) -> str:
     choose = made.choose
     if choose.chance(40):
-        return f"{choose.pick(('{0} % 2 = 0', 'abs({0}) > 3', '{0} / 2 = 1', '-{0} = 1', '{0} + 0 = 1'))}".format(
+        return f"{choose.pick(('{0} % 2 = 0', 'abs(CAST({0} AS DOUBLE PRECISION)) > 3e0', '{0} / 2 = 1', '0e0 - {0} = 1', '{0} + 0 = 1'))}".format(
             name.sql
         )
     if choose.chance(30):

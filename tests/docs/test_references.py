@@ -1,4 +1,5 @@
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -153,3 +154,36 @@ def test_links_lead_somewhere(page):
         assert path.exists(), f"{page.name}: {target}"
         if anchor:
             assert anchor in headings(path), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("name", ["connect", "init"])
+def test_signatures_are_in_the_python_reference(name):
+    signature = inspect.signature(getattr(encdb, name))
+    parts = [
+        one.name if one.default is inspect.Parameter.empty else f"{one.name}={one.default!r}"
+        for one in signature.parameters.values()
+    ]
+    assert f"`encdb.{name}({', '.join([parts[0], '*', *parts[1:]])})`" in read("python.md")
+
+
+def test_the_map_names_files_that_exist():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:proxy|encdb|indexes)/[\w/.]*)`", page)
+    assert len(named) > 20
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_the_query_example_of_the_python_reference_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    encdb.init("vault.db", passphrase="correct horse")
+    with encdb.connect("vault.db", passphrase="correct horse") as connection:
+        connection.execute("CREATE TABLE residents (id BIGINT PRIMARY KEY, age INT, zip TEXT)")
+    blocks = re.findall(r"```python\n(.*?)```", read("python.md"), re.DOTALL)
+    names = {}
+    with encdb.connect("vault.db", passphrase="correct horse") as connection:
+        exec(blocks[0], names)
+        exec(blocks[1], names | {"connection": connection})
+    with encdb.connect("vault.db", passphrase="correct horse") as connection:
+        assert connection.execute("SELECT * FROM residents").fetchall() == [(1, 39, "06018")]

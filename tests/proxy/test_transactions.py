@@ -163,7 +163,7 @@ FAILING = [
     ("E_OUT_OF_RANGE", "UPDATE people SET age = age + 2147483647"),
     ("E_INVALID_VALUE", "INSERT INTO people (id, name, age) VALUES (7, 'x', 'old')"),
     ("E_DIVISION_BY_ZERO", "UPDATE people SET age = age % (id - 2) WHERE age > 0"),
-    ("E_VALUE_COUNT", "INSERT INTO people (id, name) VALUES (7, 'x', 3)"),
+    ("E_SYNTAX", "INSERT INTO people (id, name) VALUES (7, 'x', 3)"),
     ("E_UNKNOWN_COLUMN", "UPDATE people SET nam = 'x'"),
     ("E_UNKNOWN_TABLE", "DELETE FROM peple"),
     ("E_DIVISION_BY_ZERO", "INSERT INTO people (id, name) VALUES (7, 'x') RETURNING 1 / (id - 7)"),

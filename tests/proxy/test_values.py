@@ -358,6 +358,81 @@ def test_text_is_parsed_at_once_as_one_by_one(texts, name):
     assert str(parse_array(array, kind)) == str(expected)
 
 
+NUMERALS = st.from_regex(r"-?[0-9]{1,45}(\.[0-9]{1,45})?", fullmatch=True)
+DECIMALS = st.integers(1, 38).flatmap(
+    lambda precision: st.integers(0, precision).map(
+        lambda scale: ColumnType(Kind.DECIMAL, precision, scale)
+    )
+)
+
+
+def agree(array, values, kind):
+    """Whether a cast of a whole array does what coercion does to each value."""
+    try:
+        expected = [coerce(value, kind) for value in values]
+    except Misfit:
+        with pytest.raises(EncdbError):
+            cast_batch(pa.table({"a": array}), [("c", kind)])
+        return
+    done = cast_batch(pa.table({"a": array}), [("c", kind)]).column(0)
+    assert str(done) == str(pa.array(expected, kind.arrow))
+
+
+@given(st.lists(NUMERALS, max_size=4), DECIMALS)
+def test_numerals_are_parsed_at_once_as_one_by_one(texts, kind):
+    array = pa.array(texts, pa.string())
+    agree(array, texts, kind)
+    try:
+        expected = [coerce(text, kind) for text in texts]
+    except Misfit:
+        with pytest.raises(Misfit):
+            parse_array(array, kind)
+        return
+    assert str(parse_array(array, kind)) == str(pa.array(expected, kind.arrow))
+
+
+@given(st.data(), DECIMALS, st.one_of(DECIMALS, st.sampled_from(["BIGINT", "SMALLINT", "DOUBLE"])))
+def test_decimals_are_cast_at_once_as_one_by_one(data, before, after):
+    limit = 10**before.precision - 1
+    unscaled = data.draw(st.lists(st.integers(-limit, limit), max_size=4))
+    values = [D(number).scaleb(-before.scale, decimal.Context(prec=60)) for number in unscaled]
+    kind = after if isinstance(after, ColumnType) else ColumnType.parse(after)
+    agree(pa.array(values, before.arrow), values, kind)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), DECIMALS)
+def test_integers_are_cast_to_decimals_as_one_by_one(values, kind):
+    agree(pa.array(values, pa.int64()), values, kind)
+
+
+@given(
+    st.lists(st.floats(), max_size=4),
+    st.sampled_from(["BIGINT", "INTEGER", "SMALLINT", "REAL", "DECIMAL(12,3)", "TEXT"]),
+)
+def test_floats_are_cast_at_once_as_one_by_one(values, name):
+    agree(pa.array(values, pa.float64()), values, ColumnType.parse(name))
+
+
+EXTREME = ["1" * 100_000, "1E-1000000", "1E+1000000", "0." + "1" * 100_000, "1e99999", "0e-99"]
+
+
+@pytest.mark.parametrize("number", range(len(EXTREME)))
+@pytest.mark.parametrize("name", ["DECIMAL(10,2)", "DECIMAL(38,38)", "DECIMAL(38,0)", "DOUBLE"])
+def test_extreme_numerals_do_no_harm(number, name):
+    text = EXTREME[number]
+    kind = ColumnType.parse(name)
+    for _ in range(20):
+        agree(pa.array([text]), [text], kind)
+        value = D(text)
+        try:
+            expected = coerce(value, kind)
+        except Misfit:
+            with pytest.raises(EncdbError):
+                to_array([value], kind)
+        else:
+            assert to_python(to_arrow([(value,)], [("c", kind)])) == [(expected,)]
+
+
 @given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.integers(-(10**12), 10**12))
 def test_interval_text_reads_back(months, days, microseconds):
     assert parse_interval(interval_text(months, days, microseconds)) == (months, days, microseconds)

@@ -26,6 +26,7 @@ from proxy.sql.parse import parse_one
 from proxy.sql.plan import plan_query
 from proxy.sql.predicates import And, Between, Equals, In, Literal, Match, Or, Predicate
 
+ORDERS = ((), ("right",), ("left",), ("right", "left"), ("left", "right"))
 NOW = dt.datetime(2024, 2, 29, 12, 30, 45, 678901, tzinfo=dt.UTC)
 Rows = Sequence[Sequence[object]]
 
@@ -87,7 +88,9 @@ class Engine:
         self.connection.execute(f"CREATE TABLE {quoted} ({definitions})")
         if rows:
             holes = ", ".join("?" for _ in columns)
-            self.connection.executemany(f"INSERT INTO {quoted} VALUES ({holes})", rows)
+            every = ", ".join([f"({holes})"] * len(rows))
+            flat = [value for row in rows for value in row]
+            self.connection.execute(f"INSERT INTO {quoted} VALUES {every}", flat)
 
     def run(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
         return self.connection.sql(sql, params=list(parameters) or None).to_arrow_table()
@@ -201,7 +204,7 @@ class Runner:
         """Both runs give the same rows; returns the plan."""
         plan = self.plan(sql)
         whole = as_rows(self.run(plan, parameters, reduce=False))
-        for directions in ((), ("right",), ("left",), ("right", "left"), ("left", "right")):
+        for directions in ORDERS if plan.joins else ((),):
             part = as_rows(self.run(plan, parameters, reduce=True, directions=directions))
             assert Counter(part) == Counter(whole), f"{sql}\n{plan.sql}\n{directions}"
         return plan
