@@ -27,6 +27,10 @@ _LIMITS: Final = (
 _DAY: Final = 86_400_000_000
 
 
+FEW: Final = 16
+"""Up to so many values, Arrow's scalar objects cost less than NumPy's preparations."""
+
+
 def python_values(array: Any) -> list[Any]:
     """The values of an Arrow array as Python values; see :func:`.values.to_python`.
 
@@ -34,17 +38,14 @@ def python_values(array: Any) -> list[Any]:
         DataError: E_OUT_OF_RANGE for a date or moment that Python has no value for.
     """
     convert = _CONVERTERS.get(array.type.id)
-    if convert is None:
-        return array.to_pylist()
-    return convert(array)
+    if convert is not None:
+        return convert(array)
+    values: list[Any] = array.to_pylist()
+    return values
 
 
 def _objects(array: Any) -> list[Any]:
     return array.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
-
-
-FEW: Final = 16
-"""Up to so many values, Arrow's scalar objects cost less than NumPy's preparations."""
 
 
 def _beyond(what: str) -> DataError:
@@ -59,9 +60,10 @@ def _beyond(what: str) -> DataError:
 def _dates(array: Any) -> list[Any]:
     if len(array) <= FEW:
         try:
-            return array.to_pylist()
+            values: list[Any] = array.to_pylist()
         except (ValueError, OverflowError):
             raise _beyond("date") from None
+        return values
     if not within_years(array):
         raise _beyond("date")
     return _with_nulls(array, pc.fill_null(array.cast(pa.int32()), 0), "datetime64[D]")

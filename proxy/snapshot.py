@@ -118,9 +118,7 @@ class DatabaseState:
             assert snapshot is not None
             try:
                 self._apply(self._ask(snapshot, if_changed=False))
-                if {**self._versions(), **before} != self._versions():
-                    self._failure = tampered("the store changed its answers within one snapshot")
-                    raise self._failure
+                self._require_unmoved(before)
             except BaseException:
                 for table in missing:
                     self.tables.pop(table.id, None)
@@ -130,6 +128,13 @@ class DatabaseState:
         """What the catalog (-1) and every open table stand on."""
         catalog = self.catalog.version if self.catalog is not None else -1
         return {-1: catalog} | {table_id: one.version for table_id, one in self.tables.items()}
+
+    def _require_unmoved(self, before: dict[int, int]) -> None:
+        """Fail unless everything that was open before is as it was."""
+        now = self._versions()
+        if now | before != now:
+            self._failure = tampered("the store changed its answers within one snapshot")
+            raise self._failure
 
     def _ask(self, snapshot: StoreSnapshot, *, if_changed: bool) -> wire.Heads:
         known = self.catalog.version if self.catalog is not None else -1
@@ -156,8 +161,7 @@ class DatabaseState:
                 "Connect again",
             )
             raise
-        except Exception:
-            # An integrity failure, or a malformed answer that some step stumbled over.
+        except Exception:  # noqa: BLE001 - whatever step a malformed answer made stumble, it failed
             self._failure = tampered("what the store served does not verify")
             raise self._failure from None
 
@@ -244,10 +248,7 @@ class DatabaseState:
             raise IntegrityFailure
         links = dict(self._catalog_links)
         links.update(enumerate(heads.catalog_links, start=known + 1))
-        if not self._refused.isdisjoint(heads.catalog_links):
-            raise tampered("the store serves a schema change of this client that it had refused")
-        if known < self._expected_version and links[self._expected_version] != self._expected_link:
-            raise rolled_back("the store lost a schema change that it had acknowledged")
+        self._check_own(links, known)
         if links[heads.catalog_version] != sha256(heads.catalog):
             raise IntegrityFailure
         body = unpad(self._catalogs.open(heads.catalog_version, heads.catalog))
@@ -270,6 +271,13 @@ class DatabaseState:
         self.catalog_hash = links[catalog.version]
         if self.keys is None:
             self.keys = DatabaseKeys(self._root, self.database, catalog.incarnation)
+
+    def _check_own(self, links: dict[int, bytes], known: int) -> None:
+        """Schema changes of this client are there if they were acknowledged, and only then."""
+        if not self._refused.isdisjoint(links.values()):
+            raise tampered("the store serves a schema change of this client that it had refused")
+        if known < self._expected_version and links[self._expected_version] != self._expected_link:
+            raise rolled_back("the store lost a schema change that it had acknowledged")
 
     def catalog_chain(self) -> bytes:
         """The chain value that the next catalog version must name as its previous."""

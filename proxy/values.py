@@ -121,8 +121,9 @@ _LAST: dict[int, tuple[Columns, _Layout]] = {}
 
 
 def _layout_of(columns: Columns) -> _Layout:
-    """The layout of a column list. Hashing its types costs more than a row, so a tuple that is passed
-    again is recognised by its identity.
+    """The layout of a column list.
+
+    Hashing its types costs more than a row, so a tuple that is passed again is recognised by identity.
     """
     known = _LAST.get(id(columns))
     if known is not None and known[0] is columns:

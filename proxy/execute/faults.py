@@ -65,6 +65,10 @@ def translated(fault: Exception) -> EncdbError:
     return err(InternalError, "E_ENGINE", f"the local engine failed: {type(fault).__name__}")
 
 
+def _memory(_text: str) -> EncdbError:
+    return err(OperationalError, "E_ENGINE_MEMORY", "the statement needs more memory than allowed")
+
+
 def _first(text: str) -> str:
     """The first line of a message, without the engine's heading."""
     line = text.partition("\n")[0]
@@ -119,12 +123,8 @@ _TRANSLATIONS: Final[tuple[tuple[type[Exception], Callable[[str], EncdbError]], 
         duckdb.InterruptException,
         lambda _: err(OperationalError, "E_INTERRUPTED", "the statement was cancelled"),
     ),
-    (
-        duckdb.OutOfMemoryException,
-        lambda _: err(
-            OperationalError, "E_ENGINE_MEMORY", "the statement needs more memory than allowed"
-        ),
-    ),
+    (duckdb.OutOfMemoryException, _memory),
+    (MemoryError, _memory),
     (duckdb.ConversionException, _conversion),
     (
         duckdb.OutOfRangeException,

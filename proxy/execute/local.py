@@ -101,7 +101,7 @@ class LocalEngine:
                 plan = instance.plan(sql, inputs)
                 self._running = plan
                 return normal(self._run(plan, inputs, parameters))
-            except duckdb.Error as caught:
+            except _FAULTS as caught:
                 fault = caught
             finally:
                 self._running = None
@@ -151,6 +151,10 @@ class LocalEngine:
                 self._worker.shutdown()
 
 
+_FAULTS: Final = (duckdb.Error, RuntimeError, ValueError, TypeError, MemoryError)
+"""What the engine and its bindings raise. Errors of encdb, as of parameters, are none of these."""
+
+
 class _Source:
     """One registered table name whose rows change from run to run while its columns stay."""
 
@@ -189,7 +193,10 @@ class _Plan:
             )
         for name, source in self.sources.items():
             cursor.register(name, source)
-        self.numbers = sorted(map(int, statements[0].named_parameters))
+        names = statements[0].named_parameters
+        if not all(name.isdecimal() for name in names):
+            raise err(ProgrammingError, "E_PARAMETERS", "parameters are numbered, as in $1")
+        self.numbers = sorted(map(int, names))
         self.text = sql
         if not self.numbers and statements[0].type.name == "SELECT":
             cursor.execute(f"PREPARE p AS {sql}")

@@ -114,6 +114,8 @@ class Trial:
 
     def _indexed(self, connection: Any, group: int) -> int:
         if self.task == "add":
+            if not connection.session.catalog.find("mail"):
+                return 0
             found = self._command(
                 "search", f"group{group}", "--collection", "mail", "-n", 1000, "--json"
             )

@@ -200,9 +200,10 @@ def test_text_parameters_take_the_type_of_what_they_are_compared_with(engine):
 def test_unused_parameters_are_ignored_and_missing_ones_told(engine):
     assert rows(engine, "SELECT $2", parameters=["unused", 7]) == [(7,)]
     assert rows(engine, "SELECT 1", parameters=["unused"]) == [(1,)]
-    with pytest.raises(ProgrammingError) as caught:
-        rows(engine, "SELECT $2", parameters=[1])
-    assert caught.value.code == "E_PARAMETERS"
+    for sql in ("SELECT $2", "SELECT $name"):
+        with pytest.raises(ProgrammingError) as caught:
+            rows(engine, sql, parameters=[1])
+        assert caught.value.code == "E_PARAMETERS"
 
 
 @pytest.mark.parametrize(
