@@ -75,6 +75,7 @@ def _moments(array: Any) -> list[Any]:
     zone = array.type.tz
     if zone is not None:
         array = array.cast(pa.timestamp("us"), safe=False)
+    values: list[Any]
     if len(array) <= FEW:
         try:
             values = array.to_pylist()
