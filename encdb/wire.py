@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import index
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from .errors import TamperError, err
 from .ids import (
@@ -204,6 +204,10 @@ class TableHeads:
         _require(() if self.manifest is None else (self.manifest,), bytes)
         _require(self.links, bytes, 32)
         _require(self.deltas, DeltaBlob)
+        for delta in self.deltas:
+            _require((delta.writer,), bytes, 16)
+            _require((delta.blob,), bytes)
+            _require((delta.n,), int)
         _require(self.ends, tuple, 3)
         for writer, last, count in self.ends:
             _require((writer,), bytes)
@@ -242,6 +246,8 @@ class Heads:
         _require(() if self.catalog is None else (self.catalog,), bytes)
         _require(self.catalog_links, bytes, 32)
         _require(self.tables, TableHeads)
+        for one in self.tables:
+            one.__post_init__()
 
 
 @dataclass(frozen=True, slots=True)
@@ -535,6 +541,21 @@ class Genesis:
     format: int
     catalog: bytes
     link: bytes
+
+
+_Answer = TypeVar("_Answer", Heads, Blobs, Keys, Ids, Leased)
+
+
+def verified(answer: object, kind: type[_Answer]) -> _Answer:
+    """An answer of that kind and well formed, however the store object made it.
+
+    Raises:
+        TamperError: it is something else.
+    """
+    if type(answer) is not kind:
+        raise _malformed_answer()
+    answer.__post_init__()
+    return answer
 
 
 ReadRequest: TypeAlias = ReadHeads | ReadPages | ReadRows | ReadPacks | ReadKeys | ListIds

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from indexes.types import ColumnType, Kind
+from indexes.types import MAX_PRECISION, ColumnType, Kind
 
 from .coercion import INTEGER_BITS, coerce
 from .misfit import Misfit, MisfitAt
@@ -173,12 +173,9 @@ def _to_integer(array: Any, kind: ColumnType) -> Any:
     before: pa.DataType = array.type
     if pa.types.is_floating(before):
         array = pc.round(array.cast(pa.float64()), 0, "half_to_even")
-    elif isinstance(before, pa.Decimal128Type):
-        try:
-            array = pc.round(array, 0, "half_towards_infinity")
-        except pa.ArrowInvalid:
-            return None
-    elif not pa.types.is_integer(before):
+    elif not pa.types.is_integer(before) and not (
+        isinstance(before, pa.Decimal128Type) and before.scale == 0
+    ):
         return None
     try:
         return array.cast(kind.arrow)
@@ -188,14 +185,20 @@ def _to_integer(array: Any, kind: ColumnType) -> Any:
 
 def _to_decimal(array: Any, kind: ColumnType) -> Any:
     before: pa.DataType = array.type
+    scale = kind.scale or 0
     if pa.types.is_integer(before):
         # Arrow wants room for every value of the type before it looks at the values.
         array = array.cast(pa.decimal128(20, 0))
-    elif not isinstance(before, pa.Decimal128Type):
+        digits, more = 20, scale
+    elif isinstance(before, pa.Decimal128Type):
+        digits, more = before.precision, scale - before.scale
+    else:
+        return None
+    # Arrow rounds some decimals to zero (99.5 with six digits, for one), and when 128 bits overflow
+    # it goes on with what is left of the number.
+    if more < 0 or digits + more > MAX_PRECISION:
         return None
     try:
-        if isinstance(before, pa.Decimal128Type) and before.scale > (kind.scale or 0):
-            array = pc.round(array, kind.scale or 0, "half_towards_infinity")
         return array.cast(kind.arrow)
     except pa.ArrowInvalid:
         return None
@@ -211,7 +214,8 @@ def _checked_text(array: Any, kind: ColumnType) -> Any:
 
 # --- text, as files hold it -------------------------------------------------------------------------
 
-_PLAIN_DECIMAL: Final = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
+_PLAIN_DIGITS: Final = 18
+_PLAIN_DECIMAL: Final = rf"^-?[0-9]{{1,{_PLAIN_DIGITS}}}(\.[0-9]{{1,{_PLAIN_DIGITS}}})?$"
 _ROUND_TRIP: Final = frozenset((*INTEGER_BITS, Kind.DATE))
 
 
@@ -244,6 +248,8 @@ def _fast_parse(array: Any, kind: ColumnType) -> Any:
             return _parse_double(array)
         if kind.kind is Kind.DECIMAL:
             # Arrow reads more digits than it has room for as another number, without an error.
+            if (kind.scale or 0) + _PLAIN_DIGITS > MAX_PRECISION:
+                return None
             shape = pc.match_substring_regex(array, _PLAIN_DECIMAL)
             return array.cast(kind.arrow) if pc.all(shape).as_py() is not False else None
         if kind.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):

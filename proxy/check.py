@@ -115,9 +115,7 @@ class TableChecker:
 
     def _ids(self, relation: wire.Relation) -> set[int]:
         answer = self.state.channel.ask(wire.ListIds(table=self.table.id, relation=relation))
-        if not isinstance(answer, wire.Ids):
-            raise IntegrityFailure
-        return set(answer.ids)
+        return set(wire.verified(answer, wire.Ids).ids)
 
     def _labels(self, ordinals: Ordinals) -> set[int]:
         return set(self.state.keys.labels.to_labels(ordinals).tolist())
@@ -186,9 +184,7 @@ class TableChecker:
                     for place in np.flatnonzero(valid).tolist()
                 )
         answer = self.state.channel.ask(wire.ReadKeys(table=self.table.id, tags=None))
-        if not isinstance(answer, wire.Keys):
-            raise IntegrityFailure
-        found = set(answer.claims)
+        found = set(wire.verified(answer, wire.Keys).claims)
         return None if found == expected else "the claims are not those of the pending rows"
 
     def _indexes(self) -> str | None:

@@ -68,8 +68,9 @@ class Leases:
         """Blocks in which every ordinal was leased to this connection by a bulk write."""
 
     def _lease(self, kind: wire.LeaseKind, count: int) -> int:
-        answer: object = self._store.lease(wire.Lease(table=self._table, kind=kind, count=count))
-        if not isinstance(answer, wire.Leased) or answer.count != count:
+        request = wire.Lease(table=self._table, kind=kind, count=count)
+        answer = wire.verified(self._store.lease(request), wire.Leased)
+        if answer.count != count:
             raise IntegrityFailure
         limit, used = MAX_ORDINAL if kind == "ordinal" else MAX_SEGMENT, self._used()
         floor = max(self._taken[kind], used.ordinals if kind == "ordinal" else used.numbers)

@@ -15,7 +15,6 @@ from indexes.keys import Key
 
 from . import catalog as schema
 from . import keyring as keyrings
-from .integrity import tampered
 from .keyspace import CatalogSealer, sha256
 from .locations import pin_path
 from .pin import Pin
@@ -117,9 +116,7 @@ def check_format(minimum: int) -> None:
 def identity_of(store: Store) -> bytes:
     """The identity that a store claims; it is believed only as far as the right keyring opens it."""
     with store.snapshot() as snapshot:
-        heads: object = snapshot.read(wire.ReadHeads(wire.NO_CATALOG, (), if_changed=False))
-    if not isinstance(heads, wire.Heads) or len(heads.database) != IDENTITY_BYTES:
-        raise tampered("the store does not say which database it holds")
-    return heads.database
+        heads = snapshot.read(wire.ReadHeads(wire.NO_CATALOG, (), if_changed=False))
+    return wire.verified(heads, wire.Heads).database
 
 

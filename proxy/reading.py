@@ -129,10 +129,8 @@ class Channel:
         return answer
 
     def _blobs(self, request: wire.ReadRequest, expected: set[int]) -> list[tuple[int, bytes]]:
-        answer = self.ask(request)
-        if not isinstance(answer, wire.Blobs) or len(answer.ids) != len(expected):
-            raise IntegrityFailure
-        if set(answer.ids) != expected:
+        answer = wire.verified(self.ask(request), wire.Blobs)
+        if len(answer.ids) != len(expected) or set(answer.ids) != expected:
             raise IntegrityFailure
         self.counters.bytes += sum(map(len, answer.blobs))
         return list(zip(answer.ids, answer.blobs, strict=True))

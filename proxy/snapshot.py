@@ -142,9 +142,7 @@ class DatabaseState:
         answer = snapshot.read(
             wire.ReadHeads(catalog_version=known, cursors=cursors, if_changed=if_changed)
         )
-        if not isinstance(answer, wire.Heads):
-            raise IntegrityFailure
-        return answer
+        return wire.verified(answer, wire.Heads)
 
     def _apply(self, heads: wire.Heads) -> None:
         """Verify and take over; after a failure nothing is answered from the half-applied state."""

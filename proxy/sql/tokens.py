@@ -106,7 +106,8 @@ def _tokenize_from(sql: str, offset: int) -> list[Token]:
     # After a parenthesis the tokenizer takes no word for a command.
     prefix = "( " if offset else ""
     try:
-        found = list(POSTGRES.tokenize(prefix + sql[offset:] if offset else sql))
+        # The blank: after a $1 the tokenizer takes '' at the very end of a text for an open string.
+        found = list(POSTGRES.tokenize(f"{prefix}{sql[offset:]} "))
     except TokenError:
         # The tokenizer's own message repeats the text, which may hold values; it is dropped.
         raise err(
