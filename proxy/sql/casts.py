@@ -14,7 +14,7 @@ from sqlglot import exp
 from encdb.errors import NotSupportedError, ProgrammingError, err
 from indexes.types import ColumnType, Kind
 
-from . import constants
+from . import constants, literals
 from .types import CAST_SCALE, MAX_PRECISION, decimal_type, unknown_type
 
 _PLAIN: Final = frozenset(
@@ -63,7 +63,7 @@ def translate_cast(node: exp.Cast) -> exp.Expr:
 
 def bytes_literal(text: str) -> exp.Expr:
     """A BYTEA literal in hex form, or plain ASCII without a backslash."""
-    value = constants.read_bytes(text)
+    value = literals.read_bytes(text)
     if value is None:
         if "\\" in text or not text.isascii():
             raise err(

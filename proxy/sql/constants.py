@@ -18,6 +18,8 @@ from typing import Final
 
 from sqlglot import exp
 
+from . import literals
+
 INT64: Final = range(-(2**63), 2**63)
 MAX_DIGITS: Final = 38
 
@@ -54,15 +56,6 @@ class Constant:
 
 NULL: Final = Constant(Type.NULL, None)
 
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_TIME: Final = re.compile(r"\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?", re.ASCII)
-_TIMESTAMP: Final = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)(Z|[+-]\d{2}(?::\d{2})?)?",
-    re.ASCII,
-)
-_UUID: Final = re.compile(
-    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII
-)
 _INTERVAL: Final = re.compile(r"[+-]?\d{1,6}", re.ASCII)
 _MONTHS: Final = {"MONTH": 1, "MONTHS": 1, "YEAR": 12, "YEARS": 12}
 _SECONDS: Final = {
@@ -77,64 +70,6 @@ _SECONDS: Final = {
     "WEEK": 604800,
     "WEEKS": 604800,
 }
-
-
-def read_date(text: str) -> dt.date | None:
-    """An ISO date, or None for any other text."""
-    if not _DATE.fullmatch(text):
-        return None
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def read_time(text: str) -> dt.time | None:
-    """An ISO time of day without zone, or None."""
-    if not _TIME.fullmatch(text):
-        return None
-    try:
-        return dt.time.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def read_timestamp(text: str, *, zoned: bool) -> dt.datetime | None:
-    """An ISO timestamp or date, or None.
-
-    Args:
-        text: the literal.
-        zoned: whether the result is in UTC and the text may name an offset. A text without an offset
-            is then in UTC, which is the only zone a session has.
-    """
-    day = read_date(text)
-    if day is not None:
-        return dt.datetime.combine(day, dt.time(), dt.UTC if zoned else None)
-    found = _TIMESTAMP.fullmatch(text)
-    if found is None or (found[3] and not zoned):
-        return None
-    try:
-        result = dt.datetime.fromisoformat(f"{found[1]} {found[2]}{found[3] or ''}")
-        if not zoned:
-            return result
-        return result.replace(tzinfo=dt.UTC) if result.tzinfo is None else result.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def read_uuid(text: str) -> uuid.UUID | None:
-    """A UUID in its usual form, or None."""
-    return uuid.UUID(text) if _UUID.fullmatch(text) else None
-
-
-def read_bytes(text: str) -> bytes | None:
-    r"""PostgreSQL's hex form of bytes, ``\xDEADBEEF``, or None for any other text."""
-    if not text.startswith("\\x") or not text.isascii() or any(c.isspace() for c in text):
-        return None
-    try:
-        return bytes.fromhex(text[2:])
-    except ValueError:
-        return None
 
 
 def of_value(value: object) -> Constant | None:
@@ -281,17 +216,17 @@ def _cast_string(text: str, kind: exp.DType) -> Constant | None:
         return Constant(Type.TEXT, text)
     value: object
     if kind is exp.DType.DATE:
-        type_, value = Type.DATE, read_date(text)
+        type_, value = Type.DATE, literals.read_date(text)
     elif kind is exp.DType.TIMESTAMP:
-        type_, value = Type.TIMESTAMP, read_timestamp(text, zoned=False)
+        type_, value = Type.TIMESTAMP, literals.read_timestamp(text, zoned=False)
     elif kind is exp.DType.TIMESTAMPTZ:
-        type_, value = Type.TIMESTAMPTZ, read_timestamp(text, zoned=True)
+        type_, value = Type.TIMESTAMPTZ, literals.read_timestamp(text, zoned=True)
     elif kind is exp.DType.TIME:
-        type_, value = Type.TIME, read_time(text)
+        type_, value = Type.TIME, literals.read_time(text)
     elif kind is exp.DType.UUID:
-        type_, value = Type.UUID, read_uuid(text)
+        type_, value = Type.UUID, literals.read_uuid(text)
     elif kind is exp.DType.VARBINARY:
-        type_, value = Type.BYTES, read_bytes(text)
+        type_, value = Type.BYTES, literals.read_bytes(text)
     else:
         return None
     return None if value is None else Constant(type_, value)

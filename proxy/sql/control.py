@@ -12,7 +12,8 @@ from typing import Final
 from encdb.errors import ProgrammingError, err
 
 from ..catalog import suggest
-from .ddl import table_reference, unsupported
+from .common import table_reference, unsupported
+from .cursor import Cursor
 from .names import fold
 from .statements import (
     Begin,
@@ -26,7 +27,6 @@ from .statements import (
     Statement,
     Vacuum,
 )
-from .tokens import Cursor
 
 SETTINGS: Final[dict[str, str]] = {
     "client_encoding": "UTF8",

@@ -1,4 +1,4 @@
-"""CREATE TABLE, CREATE INDEX and DROP, read from tokens.
+"""CREATE TABLE and DROP, read from tokens; :mod:`.ddl_index` reads CREATE INDEX.
 
 Schema statements are read word by word rather than through sqlglot, so that every word is either
 understood or refused: an option that is read and dropped would be a constraint the user believes in.
@@ -13,15 +13,18 @@ from typing import Final
 
 from sqlglot import Token, TokenType
 
-from encdb.errors import NotSupportedError, ProgrammingError, err
+from encdb.errors import ProgrammingError, err
 
 from ..catalog import suggest
+from .common import table_reference, unsupported
+from .cursor import Cursor
+from .ddl_index import check_method as check_method
+from .ddl_index import create_index
 from .expressions import parse_expression
-from .names import BINARY_COLLATIONS, check_new_name, check_schema, fold
+from .names import BINARY_COLLATIONS, check_new_name, fold
 from .statements import (
     CheckDef,
     ColumnDef,
-    CreateIndex,
     CreateTable,
     DropIndex,
     DropTable,
@@ -29,19 +32,9 @@ from .statements import (
     KeyDef,
     Statement,
 )
-from .tokens import Cursor, is_word
+from .tokens import is_word
 from .types import read_type
 
-METHODS: Final = ("equality", "range", "keyword")
-LATER_METHODS: Final = ("substring", "det", "ore", "ope")
-_POSTGRES_METHODS: Final = {
-    "btree": "Use range for order and ranges, or equality for single values",
-    "hash": "Use equality",
-    "gin": "Use keyword",
-    "gist": "Use range or keyword",
-    "brin": "Use range",
-    "spgist": "Use range",
-}
 _CONSTRAINT_WORDS: Final = frozenset(
     {
         "CONSTRAINT",
@@ -56,22 +49,6 @@ _CONSTRAINT_WORDS: Final = frozenset(
         "COLLATE",
     }
 )
-
-
-def unsupported(what: str, fix: str | None = None) -> NotSupportedError:
-    """The error for something that is understood and not served."""
-    return err(NotSupportedError, "E_NOT_SUPPORTED", f"{what} is not supported", fix)
-
-
-def table_reference(cursor: Cursor) -> str:
-    """Read a table's name, with or without its schema."""
-    name = cursor.name("a table")
-    if cursor.skip("."):
-        check_schema(name)
-        name = cursor.name("a table")
-        if cursor.at("."):
-            raise unsupported("a name of another database")
-    return name
 
 
 @dataclass(slots=True)
@@ -100,7 +77,7 @@ def create(cursor: Cursor) -> Statement:
         return _create_table(cursor)
     unique = cursor.skip("UNIQUE")
     if cursor.skip("INDEX"):
-        return _create_index(cursor, unique=unique)
+        return create_index(cursor, unique=unique)
     if cursor.skip("OR", "REPLACE"):
         raise unsupported("CREATE OR REPLACE", "DROP first, then CREATE")
     raise unsupported(f"CREATE {cursor.word()}", "CREATE TABLE and CREATE INDEX are")
@@ -331,103 +308,6 @@ def _check_used(names: Sequence[str], known: dict[str, ColumnDef]) -> None:
         if fold(name) in seen:
             raise err(ProgrammingError, "E_DUPLICATE_COLUMN", f'a constraint names "{name}" twice')
         seen.add(fold(name))
-
-
-def _create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
-    if cursor.at("CONCURRENTLY"):
-        raise unsupported("CONCURRENTLY", "Leave it out: reading goes on while an index is built")
-    if_not_exists = cursor.skip("IF", "NOT", "EXISTS")
-    name = None if cursor.at("ON") else check_new_name(cursor.name("an index"), "an index")
-    if name is None and if_not_exists:
-        raise cursor.error("IF NOT EXISTS wants a name")
-    cursor.expect("ON")
-    cursor.skip("ONLY")
-    table = table_reference(cursor)
-    method = "equality"
-    if cursor.skip("USING"):
-        method = check_method(cursor.name("an index method"))
-    elif not unique:
-        raise err(
-            ProgrammingError,
-            "E_UNKNOWN_METHOD",
-            "CREATE INDEX names no method",
-            f"Write CREATE INDEX ON {table} USING equality (…), or range, or keyword",
-        )
-    if unique and method != "equality":
-        raise unsupported(f"a UNIQUE index with the method {method}", "Use equality")
-    columns = _index_columns(cursor)
-    options = _options(cursor) if cursor.skip("WITH") else ()
-    if cursor.at("WHERE"):
-        raise unsupported("a partial index", "Leave WHERE out")
-    if not cursor.ended:
-        raise unsupported(f"{cursor.word()} in CREATE INDEX")
-    return CreateIndex(
-        source=cursor.chunk.source,
-        name=name,
-        table=table,
-        method=method,
-        columns=columns,
-        options=options,
-        unique=unique,
-        if_not_exists=if_not_exists,
-    )
-
-
-def check_method(name: str) -> str:
-    """The index method of that name; an error with suggestions for any other."""
-    method = fold(name)
-    if method in METHODS:
-        return method
-    if method in LATER_METHODS:
-        raise unsupported(f"the index method {method}", "Use equality, range or keyword")
-    fix = _POSTGRES_METHODS.get(method) or suggest(method, METHODS)
-    raise err(ProgrammingError, "E_UNKNOWN_METHOD", f'there is no index method "{name}"', fix)
-
-
-def _index_columns(cursor: Cursor) -> tuple[str, ...]:
-    cursor.expect("(")
-    columns: list[str] = []
-    while True:
-        if cursor.at("("):
-            raise unsupported("an index on an expression", "Index a column")
-        name = cursor.name("a column")
-        if cursor.at("("):
-            raise unsupported("an index on an expression", "Index a column")
-        if fold(name) in {fold(column) for column in columns}:
-            raise err(ProgrammingError, "E_DUPLICATE_COLUMN", f'the index names "{name}" twice')
-        columns.append(name)
-        if cursor.at("ASC") or cursor.at("DESC") or cursor.at("NULLS") or cursor.at("COLLATE"):
-            raise unsupported(
-                f"{cursor.word()} in an index", "Leave it out: an index serves both directions"
-            )
-        if not cursor.skip(","):
-            break
-    if not cursor.at(")"):
-        raise unsupported("an operator class or expression in an index", "Name columns only")
-    cursor.expect(")")
-    return tuple(columns)
-
-
-def _options(cursor: Cursor) -> tuple[tuple[str, str], ...]:
-    """``( name = value [, …] )``. Which options and values a method takes, the session decides."""
-    cursor.expect("(")
-    options: dict[str, str] = {}
-    while True:
-        name = fold(cursor.name("an option"))
-        if name in options:
-            raise err(ProgrammingError, "E_UNKNOWN_OPTION", f'the option "{name}" is given twice')
-        value = "true"
-        if cursor.skip("="):
-            token = cursor.peek()
-            if token is None or token.token_type in (TokenType.COMMA, TokenType.R_PAREN):
-                raise cursor.error("expected the value of an option")
-            cursor.position += 1
-            value = str(token.text)
-        options[name] = value
-        if not cursor.skip(","):
-            break
-    cursor.expect(")")
-    return tuple(sorted(options.items()))
 
 
 def drop(cursor: Cursor) -> Statement:

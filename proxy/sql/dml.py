@@ -9,7 +9,7 @@ from sqlglot import exp
 from encdb.errors import NotSupportedError, ProgrammingError, err
 
 from . import validate
-from .ddl import unsupported
+from .common import unsupported
 from .expressions import check_simple
 from .names import fold, table_name
 from .statements import DEFAULT, Cell, Delete, Insert, Statement, Update

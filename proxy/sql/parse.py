@@ -15,8 +15,9 @@ from encdb.errors import NotSupportedError, ProgrammingError, err
 
 from ..catalog import suggest
 from . import control, ddl, dml, validate
+from .cursor import Cursor
 from .statements import Begin, Commit, CreateTable, Explain, Query, Rollback, Statement
-from .tokens import Chunk, Cursor, is_word, parse_tokens, shown, split
+from .tokens import Chunk, is_word, parse_tokens, shown, split
 
 _QUERIES: Final = frozenset({"SELECT", "VALUES", "TABLE"})
 _CHANGES: Final = frozenset({"INSERT", "UPDATE", "DELETE"})

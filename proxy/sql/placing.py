@@ -17,7 +17,7 @@ from typing import Final
 
 from indexes.types import ColumnType, Kind
 
-from . import constants
+from . import constants, literals
 from .constants import Constant, Type
 
 _INTEGER_DIGITS: Final = {Kind.SMALLINT: 5, Kind.INTEGER: 10, Kind.BIGINT: 19}
@@ -152,7 +152,7 @@ def _place_text(_type: ColumnType, constant: Constant) -> Place | None:
 def _place_bytes(_type: ColumnType, constant: Constant) -> Place | None:
     value = constant.value
     if constant.type is Type.STRING and isinstance(value, str):
-        value = constants.read_bytes(value)
+        value = literals.read_bytes(value)
     elif constant.type is not Type.BYTES:
         return None
     return Place(value) if isinstance(value, bytes) else None
@@ -165,7 +165,7 @@ def _place_boolean(_type: ColumnType, constant: Constant) -> Place | None:
 def _place_date(_type: ColumnType, constant: Constant) -> Place | None:
     value = constant.value
     if constant.type is Type.STRING and isinstance(value, str):
-        day = constants.read_date(value)
+        day = literals.read_date(value)
         return None if day is None else Place(day)
     if constant.type is Type.DATE:
         return Place(value)
@@ -177,7 +177,7 @@ def _place_date(_type: ColumnType, constant: Constant) -> Place | None:
 def _place_time(_type: ColumnType, constant: Constant) -> Place | None:
     value = constant.value
     if constant.type is Type.STRING and isinstance(value, str):
-        value = constants.read_time(value)
+        value = literals.read_time(value)
     elif constant.type is not Type.TIME:
         return None
     return Place(value) if isinstance(value, dt.time) else None
@@ -186,7 +186,7 @@ def _place_time(_type: ColumnType, constant: Constant) -> Place | None:
 def _place_timestamp(_type: ColumnType, constant: Constant) -> Place | None:
     value = constant.value
     if constant.type is Type.STRING and isinstance(value, str):
-        value = constants.read_timestamp(value, zoned=False)
+        value = literals.read_timestamp(value, zoned=False)
     elif constant.type is Type.DATE and isinstance(value, dt.date):
         value = dt.datetime.combine(value, dt.time())
     elif constant.type is not Type.TIMESTAMP:
@@ -197,7 +197,7 @@ def _place_timestamp(_type: ColumnType, constant: Constant) -> Place | None:
 def _place_timestamptz(_type: ColumnType, constant: Constant) -> Place | None:
     value = constant.value
     if constant.type is Type.STRING and isinstance(value, str):
-        value = constants.read_timestamp(value, zoned=True)
+        value = literals.read_timestamp(value, zoned=True)
     elif constant.type is not Type.TIMESTAMPTZ:
         return None
     return Place(value) if isinstance(value, dt.datetime) else None
@@ -206,7 +206,7 @@ def _place_timestamptz(_type: ColumnType, constant: Constant) -> Place | None:
 def _place_uuid(_type: ColumnType, constant: Constant) -> Place | None:
     value = constant.value
     if constant.type is Type.STRING and isinstance(value, str):
-        value = constants.read_uuid(value)
+        value = literals.read_uuid(value)
     elif constant.type is not Type.UUID:
         return None
     return Place(value) if isinstance(value, uuid.UUID) else None

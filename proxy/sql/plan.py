@@ -33,6 +33,7 @@ from .rules.semijoin import semi_joins
 from .scope import Block, QueryNode, Source, output_names
 from .statements import Query
 from .typed import rewrite
+from .unknown import check_names
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ def draft(tree: exp.Expr, catalog: Catalog) -> Draft:
     normalise(tree)
     builder = Builder(catalog)
     root = builder.query(tree, None, {})
-    builder.check_names()
+    check_names(builder.blocks)
     result = Draft(tree, builder, root)
     for source in builder.tables:
         assert source.table is not None

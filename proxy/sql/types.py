@@ -18,7 +18,7 @@ from encdb.errors import NotSupportedError, ProgrammingError, err
 from indexes.types import ColumnType, Kind
 
 from ..catalog import suggest
-from .tokens import Cursor
+from .cursor import Cursor
 
 MAX_PRECISION: Final = 38
 CAST_SCALE: Final = 9

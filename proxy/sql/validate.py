@@ -23,186 +23,10 @@ from .functions import (
     WINDOW_ONLY,
     known_names,
 )
+from .grammar import ALLOWED, FLAGS, PLAIN, WORDS
 from .names import BINARY_COLLATIONS, fold
 
-_BINARY: Final = frozenset({"this", "expression"})
-_UNARY: Final = frozenset({"this"})
-_ALL: Final = None
-"""Every argument of the class is understood."""
-
-_QUERY: Final = frozenset({"with_", "order", "limit", "offset"})
-
-ALLOWED: Final[dict[str, frozenset[str] | None]] = {
-    # Queries and their clauses.
-    "Select": _QUERY
-    | {
-        "expressions",
-        "distinct",
-        "from_",
-        "joins",
-        "laterals",
-        "where",
-        "group",
-        "having",
-        "windows",
-        "qualify",
-    },
-    "Subquery": _QUERY | {"this", "alias", "joins"},
-    "Union": _QUERY | {"this", "expression", "distinct"},
-    "Intersect": _QUERY | {"this", "expression", "distinct"},
-    "Except": _QUERY | {"this", "expression", "distinct"},
-    "Values": frozenset({"expressions", "alias", "order", "limit", "offset"}),
-    "With": frozenset({"expressions", "recursive"}),
-    "CTE": frozenset({"this", "alias", "materialized"}),
-    "From": _UNARY,
-    "Join": frozenset({"this", "on", "side", "kind", "using", "method"}),
-    "Table": frozenset({"this", "alias", "db", "catalog", "joins", "ordinality"}),
-    "TableAlias": frozenset({"this", "columns"}),
-    "Lateral": frozenset({"this", "alias", "ordinality"}),
-    "Where": _UNARY,
-    "Having": _UNARY,
-    "Qualify": _UNARY,
-    "Group": frozenset({"expressions", "grouping_sets", "cube", "rollup"}),
-    "GroupingSets": frozenset({"expressions"}),
-    "Cube": frozenset({"expressions"}),
-    "Rollup": frozenset({"expressions"}),
-    "Order": frozenset({"this", "expressions"}),
-    "Ordered": frozenset({"this", "desc", "nulls_first"}),
-    "Limit": frozenset({"expression"}),
-    "Offset": frozenset({"expression"}),
-    "Fetch": frozenset({"direction", "count", "limit_options"}),
-    "LimitOptions": frozenset({"rows"}),
-    "Distinct": frozenset({"expressions", "on"}),
-    "Window": frozenset({"this", "partition_by", "order", "spec", "alias", "over"}),
-    "WindowSpec": frozenset({"kind", "start", "start_side", "end", "end_side", "exclude"}),
-    "Filter": _BINARY,
-    "WithinGroup": _BINARY,
-    # Names and values.
-    "Alias": frozenset({"this", "alias"}),
-    "Column": frozenset({"this", "table", "db"}),
-    "Identifier": _ALL,
-    "Star": frozenset(),
-    "Literal": _ALL,
-    "Boolean": _ALL,
-    "Null": _ALL,
-    "Parameter": _UNARY,
-    "Var": _ALL,
-    "HexString": _UNARY,
-    "ByteString": _UNARY,
-    "RawString": _UNARY,
-    "UnicodeString": frozenset({"this", "escape"}),
-    "Interval": frozenset({"this", "unit"}),
-    "DataType": frozenset({"this", "expressions", "nested", "values"}),
-    "DataTypeParam": _UNARY,
-    "Tuple": frozenset({"expressions"}),
-    "Paren": _UNARY,
-    "Bracket": frozenset({"this", "expressions", "offset"}),
-    "JSONPath": frozenset({"expressions"}),
-    "JSONPathRoot": _ALL,
-    "JSONPathKey": _UNARY,
-    "JSONPathSubscript": _UNARY,
-    # Operators.
-    "Not": _UNARY,
-    "Neg": _UNARY,
-    "Is": frozenset({"this", "expression", "negate"}),
-    "In": frozenset({"this", "expressions", "query"}),
-    "Between": frozenset({"this", "low", "high", "symmetric"}),
-    "Like": frozenset({"this", "expression", "negate"}),
-    "ILike": frozenset({"this", "expression", "negate"}),
-    "Escape": _BINARY,
-    "Any": _UNARY,
-    "All": _UNARY,
-    "BitwiseNot": _UNARY,
-    "Collate": _BINARY,
-    "AtTimeZone": frozenset({"this", "zone"}),
-    **dict.fromkeys(
-        [
-            "And",
-            "Or",
-            "EQ",
-            "NEQ",
-            "GT",
-            "GTE",
-            "LT",
-            "LTE",
-            "NullSafeEQ",
-            "NullSafeNEQ",
-            "Add",
-            "Sub",
-            "Mul",
-            "Div",
-            "Mod",
-            "IntDiv",
-            "DPipe",
-            "BitwiseAnd",
-            "BitwiseOr",
-            "BitwiseXor",
-            "BitwiseLeftShift",
-            "BitwiseRightShift",
-        ],
-        _BINARY,
-    ),
-    # Functions some of whose arguments other dialects added.
-    "Cast": frozenset({"this", "to"}),
-    "Case": frozenset({"this", "ifs", "default"}),
-    "Exists": _UNARY,
-    "MatchAgainst": frozenset({"this", "expressions"}),
-    "Unnest": frozenset({"expressions", "alias", "offset"}),
-    "Explode": _UNARY,
-    "ParseJSON": frozenset({"this"}),
-    "StrToDate": frozenset({"this", "format"}),
-    "TimeToStr": frozenset({"this", "format"}),
-    "StrToTime": frozenset({"this", "format"}),
-    "UnixToTime": _UNARY,
-    "GroupConcat": frozenset({"this", "separator"}),
-    "Array": frozenset({"expressions"}),
-    "JSONExtract": frozenset({"this", "expression"}),
-    "JSONExtractScalar": frozenset({"this", "expression"}),
-}
-_FLAGS: Final = frozenset(
-    {
-        "typed",
-        "safe",
-        "only_json_types",
-        "scalar_only",
-        "big_int",
-        "is_literal",
-        "json_type",
-        "coalesce",
-        "is_left",
-        "value_constructor",
-        "bracket_notation",
-        "quantifiers",
-    }
-)
-"""Arguments that sqlglot sets itself to tell dialects apart; they are no words of the statement."""
-
 _FUNCTIONS: Final = AGGREGATES | WINDOW_ONLY | SCALARS | TABLE_FUNCTIONS
-_WORDS: Final[dict[str, tuple[str, str | None]]] = {
-    "into": ("SELECT INTO", "CREATE TABLE, then INSERT INTO … SELECT"),
-    "locks": ("FOR UPDATE or FOR SHARE", "Leave it out: conflicting writes are found at commit"),
-    "sample": ("TABLESAMPLE", "ORDER BY random() LIMIT n"),
-    "hint": ("a query hint", "Leave it out"),
-    "only": ("ONLY", "Leave it out: tables do not inherit"),
-    "with_ties": ("WITH TIES", "Use rank() in a subquery"),
-    "percent": ("FETCH … PERCENT", "Use LIMIT with a number"),
-    "pivots": ("PIVOT", "Use aggregates with FILTER"),
-    "search": ("SEARCH in WITH RECURSIVE", None),
-    "cycle": ("CYCLE in WITH RECURSIVE", None),
-    "except_": ("* EXCLUDE", "Name the columns"),
-    "replace": ("* REPLACE", "Name the columns"),
-    "rename": ("* RENAME", "Name the columns"),
-    "collate": ("COLLATE", "Leave it out: text is compared by code point"),
-    "version": ("a time-travel query", None),
-    "rows_from": ("ROWS FROM", "Join the functions"),
-    "by_name": ("UNION BY NAME", "Name the columns in the same order"),
-    "materialized": ("MATERIALIZED", None),
-    "fraction_in_string": (
-        "a fraction in an INTERVAL",
-        "Use a smaller unit, as in INTERVAL '36 hours'",
-    ),
-    "symmetric": ("BETWEEN SYMMETRIC", "Put the lower bound first"),
-}
 
 
 def check(tree: exp.Expr) -> None:
@@ -229,9 +53,9 @@ def check(tree: exp.Expr) -> None:
 
 def _check_arguments(node: exp.Expr, name: str, allowed: frozenset[str]) -> None:
     for key, value in node.args.items():
-        if value is None or value is False or value == [] or key in allowed or key in _FLAGS:
+        if value is None or value is False or value == [] or key in allowed or key in FLAGS:
             continue
-        what, fix = _WORDS.get(
+        what, fix = WORDS.get(
             key, (f"{key.strip('_').replace('_', ' ').upper()} in {_plain(name)}", None)
         )
         raise err(NotSupportedError, "E_NOT_SUPPORTED", f"{what} is not supported", fix)
@@ -262,40 +86,15 @@ def unknown_function(name: str) -> ProgrammingError:
 
 
 def _unknown(node: exp.Expr, name: str) -> NotSupportedError | ProgrammingError:
-    if isinstance(node, exp.Func) and name not in _PLAIN:
+    if isinstance(node, exp.Func) and name not in PLAIN:
         return unknown_function(node.sql_name().lower())
     return err(NotSupportedError, "E_NOT_SUPPORTED", f"{_plain(name)} is not supported")
-
-
-_PLAIN: Final[dict[str, str]] = {
-    "TableSample": "TABLESAMPLE",
-    "National": "a national string N'…'",
-    "Placeholder": "a named parameter",
-    "IntervalSpan": "an INTERVAL of two units",
-    "Lock": "FOR UPDATE or FOR SHARE",
-    "Into": "SELECT INTO",
-    "Pivot": "PIVOT",
-    "ArrayContainsAll": "the operator @>",
-    "ArrayContainedBy": "the operator <@",
-    "ArrayOverlaps": "the operator &&",
-    "JSONBContains": "the operator ?",
-    "JSONBExtract": "the operator #>",
-    "JSONBExtractScalar": "the operator #>>",
-    "Distance": "the operator <->",
-    "Insert": "INSERT within a query",
-    "Update": "UPDATE within a query",
-    "Delete": "DELETE within a query",
-    "Command": "this statement",
-    "ObjectIdentifier": "the type of an object's name, such as REGCLASS,",
-    "SimilarTo": "SIMILAR TO",
-    "Overlay": "overlay()",
-}
 
 
 def _plain(name: str) -> str:
     """A class name as words of SQL, as far as there are any."""
     return (
-        _PLAIN.get(name)
+        PLAIN.get(name)
         or "".join(
             f" {letter}" if letter.isupper() and place else letter
             for place, letter in enumerate(name)

@@ -1,0 +1,182 @@
+"""``encdb check`` passes over sound stores, finds every kind of damage, and never answers with a crash."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from encdb.errors import EncdbError
+from proxy.check import CheckReport, check
+from tests.fixtures.databases import Database, check_ok, rows
+
+RELATIONS = ("rows", "packs", "keys", "tombstones", "deltas", "pages")
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    """A store with something in every relation, and no connection open."""
+    connection = database.connect()
+    connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, age INT, notes TEXT)")
+    connection.execute("CREATE INDEX ON t USING range (age)")
+    connection.execute("CREATE INDEX ON t USING keyword (notes)")
+    connection.execute("CREATE INDEX ON t USING equality (age)")
+    many = [(number, number % 70, f"word{number % 5} other") for number in range(200)]
+    connection.executemany("INSERT INTO t VALUES (?, ?, ?)", many)
+    connection.execute("VACUUM t")
+    connection.execute("INSERT INTO t VALUES (1000, 5, 'recent'), (1001, 6, NULL)")
+    connection.execute("DELETE FROM t WHERE id IN (3, 4, 5)")
+    connection.execute("UPDATE t SET age = 99 WHERE id = 7")
+    check_ok(connection)
+    database.close()
+    return database
+
+
+def verify(database: Database) -> CheckReport:
+    """What a client that remembers nothing finds."""
+    connection = database.connect(pin=False)
+    try:
+        return check(connection.session)
+    finally:
+        database.close()
+
+
+def relation(store: sqlite3.Connection, name: str) -> str:
+    """The one relation of that kind: the store's table names are opaque but begin with it."""
+    found = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    (table,) = [
+        one
+        for (one,) in found
+        if one.startswith(name)
+        and one[len(name) :].strip("_0123456789abcdef") == ""
+        and one != name
+    ]
+    return str(table)
+
+
+def damage(database: Database, change: Callable[[sqlite3.Connection], object]) -> None:
+    with closing(sqlite3.connect(database.url)) as store, store:
+        change(store)
+
+
+def test_a_sound_store_passes_and_is_described(filled: Database):
+    report = verify(filled)
+    assert report.ok
+    assert report.problems == []
+    assert any('table "t": 199 rows' in line for line in report.lines)
+    assert "catalog version" in report.lines[0]
+
+
+def test_an_empty_database_passes(database: Database):
+    report = verify(database)
+    assert report.ok
+    assert report.lines == ["catalog version 0, 0 tables"]
+
+
+def test_progress_is_told(filled: Database):
+    told: list[tuple[str, int, int]] = []
+    connection = filled.connect()
+    check(connection.session, lambda *one: told.append(one))
+    assert told[-1] == ("t", 199, 199)
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_a_missing_record_of_any_kind_is_found(filled: Database, name: str):
+    def remove(store: sqlite3.Connection) -> None:
+        table = relation(store, name)
+        before = store.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]
+        assert before
+        store.execute(f'DELETE FROM "{table}" WHERE rowid = (SELECT max(rowid) FROM "{table}")')
+
+    damage(filled, remove)
+    report = verify(filled)
+    assert not report.ok
+    assert all("\n" not in problem for problem in report.problems)
+
+
+@pytest.mark.parametrize("name", ["rows", "packs", "deltas", "pages"])
+def test_a_changed_byte_of_any_blob_is_found(filled: Database, name: str):
+    def flip(store: sqlite3.Connection) -> None:
+        table = relation(store, name)
+        number, blob = store.execute(
+            f'SELECT rowid, blob FROM "{table}" ORDER BY rowid LIMIT 1'
+        ).fetchone()
+        changed = bytearray(blob)
+        changed[len(changed) // 2] ^= 1
+        store.execute(f'UPDATE "{table}" SET blob = ? WHERE rowid = ?', (bytes(changed), number))
+
+    damage(filled, flip)
+    assert not verify(filled).ok
+
+
+@pytest.mark.parametrize("name", ["rows", "keys", "tombstones"])
+def test_a_record_too_many_is_found(filled: Database, name: str):
+    values = {"rows": (123456789, b"x" * 200), "keys": (b"t" * 16, 5), "tombstones": (77,)}[name]
+
+    def add(store: sqlite3.Connection) -> None:
+        table = relation(store, name)
+        store.execute(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(values))})', values)
+
+    damage(filled, add)
+    assert not verify(filled).ok
+
+
+def test_two_rows_in_each_others_place_are_found(filled: Database):
+    def swap(store: sqlite3.Connection) -> None:
+        table = relation(store, "rows")
+        (one, first), (other, second) = store.execute(
+            f'SELECT rowid, blob FROM "{table}" LIMIT 2'
+        ).fetchall()
+        store.execute(f'UPDATE "{table}" SET blob = ? WHERE rowid = ?', (second, one))
+        store.execute(f'UPDATE "{table}" SET blob = ? WHERE rowid = ?', (first, other))
+
+    damage(filled, swap)
+    assert not verify(filled).ok
+
+
+def test_what_a_killed_load_left_behind_is_told_and_is_no_damage(filled: Database):
+    def leave(store: sqlite3.Connection) -> None:
+        table = relation(store, "pages")
+        store.execute(f'INSERT INTO "{table}" (id, blob) VALUES (?, ?)', (999 << 32, b"x" * 4032))
+
+    damage(filled, leave)
+    report = verify(filled)
+    assert report.ok
+    assert any("1 unpublished" in line for line in report.lines)
+
+
+def test_a_check_sees_the_state_of_its_moment(filled: Database):
+    one, other = filled.connect(), filled.connect()
+    assert check(one.session).ok
+    other.execute("DELETE FROM t WHERE id < 100")
+    other.execute("VACUUM t")
+    assert check(one.session).ok
+    one.execute("BEGIN")
+    one.execute("INSERT INTO t VALUES (5000, 1, 'open')")
+    assert check(one.session).ok
+    one.execute("ROLLBACK")
+    assert rows(one, "SELECT count(*) FROM t WHERE id >= 1000") == [(2,)]
+
+
+def test_a_check_refuses_a_store_older_than_one_seen(filled: Database):
+    copies: list[Any] = []
+
+    def remember(store: sqlite3.Connection) -> None:
+        copies.append(store.serialize())
+
+    damage(filled, remember)
+    connection = filled.connect()
+    connection.execute("DELETE FROM t WHERE id = 1000")
+    filled.close()
+    with closing(sqlite3.connect(filled.url)) as store, closing(sqlite3.connect(":memory:")) as old:
+        old.deserialize(copies[0])
+        old.backup(store)
+    try:
+        report = check(filled.connect().session)
+    except EncdbError as error:
+        assert error.exit_status == 4  # noqa: PT017
+    else:
+        assert not report.ok
