@@ -235,7 +235,8 @@ def require_text(table: Table, columns: Sequence[int], types: Sequence[ColumnTyp
 
 def drop_index(catalog: Catalog, table: Table, index: Index) -> Catalog:
     """The catalog without one index; constraints cannot be dropped this way."""
-    if index.unique and (index.primary or index.name.endswith(("_pkey", "_key"))):
+    # The index of a constraint is as old as its table; only CREATE INDEX notes when it made one.
+    if index.unique and index.created == 0:
         raise err(
             NotSupportedError,
             "E_NOT_SUPPORTED",

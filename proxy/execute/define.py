@@ -25,6 +25,7 @@ from proxy.catalog import Catalog, Index, Table, suggest
 from proxy.keyspace import sha256
 from proxy.overlay import NewRows
 from proxy.snapshot import DatabaseState
+from proxy.state import TableState
 from proxy.sql.statements import CreateIndex, CreateTable, DropIndex, DropTable
 from proxy.staging import ManifestChange, Staging, build_swap
 from proxy.transaction import Writer, conflict
@@ -95,7 +96,7 @@ class Definer:
         return self._change(build)
 
     def drop_index(self, statement: DropIndex) -> bool:
-        """Drop indexes; their postings go with the next merges."""
+        """Drop indexes; their postings go with the next merges, claims of unique values at once."""
 
         def build(catalog: Catalog) -> tuple[Catalog, tuple[int, ...], tuple[int, ...]] | None:
             changed = False
@@ -128,14 +129,31 @@ class Definer:
                 built = build(catalog)
                 if built is None:
                     return False
+                changed = self._seal(catalog, *built)
                 request = wire.Commit(
                     id=os.urandom(16),
                     catalog_version=catalog.version,
-                    catalog=self._seal(catalog, *built),
+                    changes=tuple(
+                        self._fold(self._database.tables[number], changed)
+                        for number in losing_claims(catalog, built[0])
+                    ),
+                    catalog=changed,
                 )
             if self._database.committed(request, self._store.commit(request)):
                 return True
         raise conflict("other connections kept changing the schema")
+
+    def _fold(self, state: TableState, changed: wire.CatalogChange) -> wire.TableChange:
+        """Fold a table's pending deltas while its unique indexes are still known."""
+        change = ManifestChange()
+        staging = Staging(
+            self._store, state.table, state.keys, self._writer.leases(state.table.id)
+        )
+        compaction.fold(TableView(state), staging, change)
+        swap = build_swap(
+            state, change, staging, (changed.version, changed.link), expect_frontier=True
+        )
+        return wire.TableChange(table=state.table.id, epoch=state.epoch, swap=swap)
 
     def _seal(
         self,
@@ -227,6 +245,17 @@ class Definer:
         if index.unique and not load.unique(index.id):
             raise duplicate(table, index)
         load.contribute(change)
+
+
+def losing_claims(old: Catalog, new: Catalog) -> list[int]:
+    """Tables that stay and lose a unique index: claims of their pending rows would be left behind."""
+    found = []
+    for table in old.tables:
+        after = new.table_by_id(table.id)
+        kept = {index.id for index in after.unique_indexes} if after is not None else set()
+        if after is not None and any(index.id not in kept for index in table.unique_indexes):
+            found.append(table.id)
+    return found
 
 
 def read_rows(view: TableView, table: Table, ordinals: Ordinals) -> NewRows:

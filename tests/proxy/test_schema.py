@@ -121,7 +121,7 @@ def test_columns_may_have_odd_names_or_are_refused(connection, name):
         ("CREATE TABLE u AS SELECT 1", "E_NOT_SUPPORTED"),
         ("CREATE TEMP TABLE u (a INT)", "E_NOT_SUPPORTED"),
         ("CREATE VIEW v AS SELECT 1", "E_NOT_SUPPORTED"),
-        ('CREATE TABLE "" (a INT)', "E_SYNTAX"),
+        ('CREATE TABLE "" (a INT)', "E_INVALID_NAME"),
         ("DROP TABLE u", "E_UNKNOWN_TABLE"),
         ("DROP TABLE t, u", "E_UNKNOWN_TABLE"),
         ("DROP INDEX u", "E_UNKNOWN_INDEX"),

@@ -17,7 +17,7 @@ from decimal import Decimal
 import duckdb
 import pyarrow as pa
 
-from indexes.types import ColumnType, Kind
+from indexes.types import ColumnType
 from proxy.catalog import Catalog, Column, Index, Table
 from proxy.sql.access import QueryPlan, TableAccess
 from proxy.sql.casts import column_type

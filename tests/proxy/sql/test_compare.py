@@ -86,7 +86,7 @@ DATE '2020-01-01' + INTERVAL '1.5 days'|now()|current_date|random()|length('hell
 )
 PARAMETERS = [
     None, True, 0, 5, -1, 32768, 2**31, 2**53 + 1, 2**63, 10**37, 0.0, -0.0, 0.1, 1.1, 5.0, 4.6, 1e300, float("nan"),
-    float("inf"), Decimal("1.10"), Decimal("1.105"), Decimal("5"), Decimal("5.0"), Decimal("1E+2"),
+    float("inf"), Decimal("1.10"), Decimal("1.105"), Decimal(5), Decimal("5.0"), Decimal("1E+2"),
     Decimal("NaN"), "a", "", "5", "05", "1.10", "1.105", "2020-01-01", "2020-01-01 00:00:00", "10:30", "true",
     "00000000-0000-0000-0000-000000000005", "\\xab", b"a", b"\xab", dt.date(2020, 1, 1), dt.time(10, 30),
     dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, 12), dt.datetime(2020, 1, 1, tzinfo=UTC), uuid.UUID(int=5),

@@ -1,11 +1,11 @@
 """EXPLAIN and EXPLAIN ANALYZE as text."""
 
+from indexes.types import ColumnType
 from proxy.catalog import Catalog, Column, Index, Table
 from proxy.sql.explain import AccessStats, explain, explain_analyze
 from proxy.sql.parse import parse_one
 from proxy.sql.plan import plan_query
 from proxy.sql.write import plan_delete, plan_insert, plan_update
-from indexes.types import ColumnType
 
 PATIENTS = Table(
     1,

@@ -1,6 +1,5 @@
 """Scripts, parameters, transactions and settings."""
 
-import glob
 import os
 from pathlib import Path
 
@@ -157,7 +156,7 @@ def test_tpch_queries_parse():
     folder = os.environ.get("ENCDB_TEST_DATA")
     if not folder:
         pytest.skip("ENCDB_TEST_DATA is not set")
-    files = sorted(glob.glob(f"{folder}/tpch/queries/*.sql"))
+    files = sorted(Path(folder).glob("tpch/queries/*.sql"))
     assert len(files) == 22
     for name in files:
-        assert isinstance(parse_one(Path(name).read_text(encoding="utf-8")), sql.Query)
+        assert isinstance(parse_one(name.read_text(encoding="utf-8")), sql.Query)

@@ -10,13 +10,16 @@ from proxy.sql.write import plan_insert
 from tests.proxy.sql.harness import CATALOG
 
 
+def planned(text):
+    statement = parse_one(text)
+    if isinstance(statement, Query):
+        return plan_query(statement, CATALOG)
+    return plan_insert(statement, CATALOG)
+
+
 def refused(text):
     with pytest.raises(DatabaseError) as caught:
-        statement = parse_one(text)
-        if isinstance(statement, Query):
-            plan_query(statement, CATALOG)
-        else:
-            plan_insert(statement, CATALOG)
+        planned(text)
     assert isinstance(caught.value, NotSupportedError | ProgrammingError)
     assert "\n" not in str(caught.value)
     return caught.value

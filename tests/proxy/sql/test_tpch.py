@@ -80,20 +80,24 @@ def some_data():
         for number in range(chance.randrange(1, 6)):
             ship = day()
             lines.append(
-                [order, chance.randrange(40), chance.randrange(20), number]
-                + [Decimal(chance.randrange(1, 80)), Decimal(chance.randrange(100, 9000))]
-                + [Decimal(chance.randrange(11)) / 100, Decimal(chance.randrange(9)) / 100]
-                + [
+                [
+                    order,
+                    chance.randrange(40),
+                    chance.randrange(20),
+                    number,
+                    Decimal(chance.randrange(1, 80)),
+                    Decimal(chance.randrange(100, 9000)),
+                    Decimal(chance.randrange(11)) / 100,
+                    Decimal(chance.randrange(9)) / 100,
                     choose("RAN"),
                     choose("OF"),
                     ship,
                     ship + dt.timedelta(days=chance.randrange(-20, 20)),
-                ]
-                + [
                     ship + dt.timedelta(days=chance.randrange(1, 30)),
                     choose(["DELIVER IN PERSON", "NONE"]),
+                    choose(["AIR", "AIR REG", "MAIL", "SHIP"]),
+                    "c",
                 ]
-                + [choose(["AIR", "AIR REG", "MAIL", "SHIP"]), "c"]
             )
     return {
         "region": [[n, name, "c"] for n, name in enumerate(regions)],
@@ -118,19 +122,20 @@ def some_data():
                 n % 8,
                 f"{choose([13, 31, 23, 10])}-{n}",
                 Decimal(chance.randrange(-50, 500)),
+                choose(["BUILDING", "AUTOMOBILE"]),
+                "c",
             ]
-            + [choose(["BUILDING", "AUTOMOBILE"]), "c"]
             for n in range(60)
         ],
         "part": [
-            [n, choose(["forest green", "green", "lime"]), "Manufacturer#1"]
-            + [choose(["Brand#12", "Brand#23", "Brand#34", "Brand#45"])]
-            + [
+            [
+                n,
+                choose(["forest green", "green", "lime"]),
+                "Manufacturer#1",
+                choose(["Brand#12", "Brand#23", "Brand#34", "Brand#45"]),
                 choose(
                     ["PROMO BRASS", "ECONOMY ANODIZED STEEL", "LARGE BRASS", "MEDIUM POLISHED TIN"]
-                )
-            ]
-            + [
+                ),
                 choose([15, 1, 5, 10, 49]),
                 choose(["SM CASE", "MED BOX", "LG CASE", "MED BAG"]),
                 Decimal(9),
@@ -144,8 +149,17 @@ def some_data():
             for k in (1, 3)
         ],
         "orders": [
-            [n, chance.randrange(60), choose("FOP"), Decimal(chance.randrange(1000)), day()]
-            + [choose(["1-URGENT", "2-HIGH", "5-LOW"]), "k", 0, choose(["special x requests", "y"])]
+            [
+                n,
+                chance.randrange(60),
+                choose("FOP"),
+                Decimal(chance.randrange(1000)),
+                day(),
+                choose(["1-URGENT", "2-HIGH", "5-LOW"]),
+                "k",
+                0,
+                choose(["special x requests", "y"]),
+            ]
             for n in range(200)
         ],
         "lineitem": lines,

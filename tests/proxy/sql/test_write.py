@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 
 from encdb.errors import DatabaseError
+from indexes.types import ColumnType
 from proxy.catalog import Catalog, Check, Column, Table
 from proxy.sql.parse import parse_one
 from proxy.sql.predicates import Literal, Parameter
 from proxy.sql.write import plan_checks, plan_delete, plan_insert, plan_update
-from indexes.types import ColumnType
 from tests.proxy.sql.harness import CATALOG, Runner, as_rows, sample
 
 ITEMS = Table(

@@ -13,7 +13,7 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from normal import normal  # noqa: E402
+from normal import normal
 
 HERE = Path(__file__).parent
 
