@@ -25,9 +25,9 @@ from proxy.catalog import Catalog, Index, Table, suggest
 from proxy.keyspace import sha256
 from proxy.overlay import NewRows
 from proxy.snapshot import DatabaseState
-from proxy.state import TableState
 from proxy.sql.statements import CreateIndex, CreateTable, DropIndex, DropTable
 from proxy.staging import ManifestChange, Staging, build_swap
+from proxy.state import TableState
 from proxy.transaction import Writer, conflict
 
 from .view import TableView

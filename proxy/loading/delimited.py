@@ -249,12 +249,13 @@ class _Delimited:
             null_values=[""],
             check_utf8=False,
         )
-        opened: Any = pa.BufferReader(piece)
+        # Arrow takes an empty field at the very end for a quoted one, if one before it was quoted.
+        opened: Any = pa.BufferReader(piece if piece.endswith(b"\n") else piece + b"\n")
         try:
             table = arrow_csv.read_csv(
                 opened,
                 read_options=arrow_csv.ReadOptions(
-                    use_threads=False, block_size=len(piece) + 1, column_names=names
+                    use_threads=False, block_size=len(piece) + 2, column_names=names
                 ),
                 parse_options=arrow_csv.ParseOptions(
                     delimiter=self._delimiter,

@@ -141,7 +141,10 @@ class World:
         """A copy of the store as it is now."""
         self._copies += 1
         target = self.folder / f"copy{self._copies}.db"
-        with closing(sqlite3.connect(self.path)) as before, closing(sqlite3.connect(target)) as after:
+        with (
+            closing(sqlite3.connect(self.path)) as before,
+            closing(sqlite3.connect(target)) as after,
+        ):
             before.backup(after)
         return target
 

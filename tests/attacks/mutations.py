@@ -222,13 +222,19 @@ def _empty(relation: Relation) -> Mutation:
     )
 
 
+def family(relation: str) -> str:
+    """The kind of a relation: its name without the opaque id of the logical table."""
+    return relation.partition("_")[0]
+
+
 def sample(mutations: Sequence[Mutation], each: int, seed: int = 0) -> list[Mutation]:
-    """At most ``each`` mutations of every relation, kind and column, drawn with a fixed seed."""
+    """At most ``each`` mutations of every family, kind and column, drawn with a fixed seed."""
     draw = random.Random(seed)
     groups: dict[tuple[str, str, str], list[Mutation]] = {}
     for mutation in mutations:
-        groups.setdefault((mutation.relation, mutation.kind, mutation.column), []).append(mutation)
+        group = (family(mutation.relation), mutation.kind, mutation.column)
+        groups.setdefault(group, []).append(mutation)
     chosen: list[Mutation] = []
-    for group in groups.values():
-        chosen += draw.sample(group, min(each, len(group)))
+    for found in groups.values():
+        chosen += draw.sample(found, min(each, len(found)))
     return chosen

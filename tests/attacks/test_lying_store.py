@@ -98,7 +98,13 @@ def add(session: Session, numbers: range) -> None:
     for n in numbers:
         session.execute(
             "INSERT INTO people VALUES (?, ?, ?, ?, ?)",
-            (n, f"Person {n}", f"060{n % 7:02d}", 20 + n % 30, f"{illnesses[n % 3]}, {habits[n % 2]}"),
+            (
+                n,
+                f"Person {n}",
+                f"060{n % 7:02d}",
+                20 + n % 30,
+                f"{illnesses[n % 3]}, {habits[n % 2]}",
+            ),
         )
 
 
@@ -125,9 +131,7 @@ def copy(past: Past, tmp_path: Path) -> Iterator[Callable[[], Session]]:
 
     def session() -> Session:
         store = LyingStore(open_store(str(path)))
-        opened.append(
-            Session(store, past.world.root, past.world.database, past.world.genesis)
-        )
+        opened.append(Session(store, past.world.root, past.world.database, past.world.genesis))
         return opened[-1]
 
     yield session
@@ -189,7 +193,9 @@ def mutations(answer: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("known", [False, True])
 def test_answers_of_any_shape(past: Past, kind: type, known: bool) -> None:
     """A read answered with the right thing, but for one field, by a store that checks nothing."""
-    texts = {wire.ReadHeads: QUESTIONS[1:2], wire.ReadPages: QUESTIONS[3:4]}.get(kind, QUESTIONS[:1])
+    texts = {wire.ReadHeads: QUESTIONS[1:2], wire.ReadPages: QUESTIONS[3:4]}.get(
+        kind, QUESTIONS[:1]
+    )
     path = past.copies[-1]
     probe = past.world.session(path)
     assert [rows(probe, text) for text in texts] == [past.now[text] for text in texts]
@@ -410,7 +416,11 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "drop": ("DROP TABLE visits",),
     "index": ("CREATE INDEX ON people USING equality (name)",),
 }
-AFTER = ("SELECT * FROM people", "SELECT * FROM visits", "SELECT id FROM people WHERE zip = '06003'")
+AFTER = (
+    "SELECT * FROM people",
+    "SELECT * FROM visits",
+    "SELECT id FROM people WHERE zip = '06003'",
+)
 
 
 def done(answer: Any) -> Lie:
@@ -470,9 +480,7 @@ COMMIT_LIES: dict[str, Lie] = {
 
 @pytest.mark.parametrize("often", ["once", "always"])
 @pytest.mark.parametrize("lie", COMMIT_LIES)
-def test_commits_that_are_lied_about(
-    past: Past, tmp_path: Path, lie: str, often: str
-) -> None:
+def test_commits_that_are_lied_about(past: Past, tmp_path: Path, lie: str, often: str) -> None:
     """A change takes effect once or not at all, and nobody is told otherwise."""
     for name, (*prepared, change) in CHANGES.items():
         path = tmp_path / f"{name}.db"
@@ -646,7 +654,9 @@ def test_leases_of_absurd_numbers(
     assert rows(session, QUESTIONS[0]) == past.now[QUESTIONS[0]]
 
 
-@pytest.mark.parametrize("answer", [None, wire.Staged(), wire.Leased(0, 0), wire.Leased(0, 1 << 40)])
+@pytest.mark.parametrize(
+    "answer", [None, wire.Staged(), wire.Leased(0, 0), wire.Leased(0, 1 << 40)]
+)
 def test_answers_that_are_no_leases(copy: Callable[[], Session], answer: Any) -> None:
     session = copy()
     liar(session).lies[wire.Lease] = lambda request, honest: answer
@@ -780,13 +790,18 @@ def test_an_ordinal_given_to_two_writers_at_once(world: World, removed: bool) ->
 
     def forced(request: wire.Commit, honest: Honest) -> Any:
         change = request.changes[0]
-        return honest(dataclasses.replace(request, changes=(dataclasses.replace(change, rows_added=()),)))
+        return honest(
+            dataclasses.replace(request, changes=(dataclasses.replace(change, rows_added=()),))
+        )
 
     liar(two).lies[wire.Commit] = forced
     with pytest.raises(EncdbError):
         two.commit()
     for session in (one, two, reader, world.session()):
-        assert ask(session, "SELECT id FROM t WHERE n @@ 'asthma'") in (None, [] if removed else [(1,)])
+        assert ask(session, "SELECT id FROM t WHERE n @@ 'asthma'") in (
+            None,
+            [] if removed else [(1,)],
+        )
 
 
 def test_a_block_given_to_two_loads(world: World) -> None:
@@ -1065,7 +1080,9 @@ def test_stages_that_are_lied_about(copy: Callable[[], Session], name: str, lie:
         for text in AFTER:
             grown = name == "fill" and "visits" in text
             assert found[text] in (None, right[text]) or (
-                grown and found[text] is not None and len(found[text] or ()) == 1501 + len(right[text] or ())
+                grown
+                and found[text] is not None
+                and len(found[text] or ()) == 1501 + len(right[text] or ())
             )
 
 

@@ -185,8 +185,14 @@ class Outcome:
     wrong: dict[str, list[tuple[Any, ...]]]
 
 
-def attack(vault: Vault, mutation: Mutation, folder: Path, *, pin: bool = True) -> Outcome:
-    """Change a copy of the store and put every question to it, each from a fresh client."""
+def attack(
+    vault: Vault, mutation: Mutation, folder: Path, *, pin: bool = True, share: int = 3
+) -> Outcome:
+    """Change a copy of the store and put every question to it.
+
+    A client is asked ``share`` questions that are far apart in the list, then the next one connects;
+    an error ends it at once. So most reads are of a client that has nothing cached.
+    """
     store, keys = folder / "vault.db", folder / "keys"
     for leftover in folder.glob("vault.db*"):
         leftover.unlink()
@@ -196,16 +202,23 @@ def attack(vault: Vault, mutation: Mutation, folder: Path, *, pin: bool = True) 
     right: list[str] = []
     refused: dict[str, encdb.EncdbError] = {}
     wrong: dict[str, list[tuple[Any, ...]]] = {}
-    for question in QUESTIONS:
-        copy_files(vault.keys, keys)
-        try:
-            with client(store, keys, pin=pin) as fresh:
-                answer = ask(fresh, question)
-        except encdb.EncdbError as error:
-            refused[question] = error
-        else:
-            if answer == vault.answers[question]:
-                right.append(question)
-            else:
-                wrong[question] = answer
+    clients = -(-len(QUESTIONS) // share)
+    for turn in range(clients):
+        left = list(QUESTIONS[turn::clients])
+        while left:
+            copy_files(vault.keys, keys)
+            try:
+                with client(store, keys, pin=pin) as fresh:
+                    while left:
+                        answer = ask(fresh, left[0])
+                        question = left.pop(0)
+                        if answer == vault.answers[question]:
+                            right.append(question)
+                        else:
+                            wrong[question] = answer
+            except encdb.EncdbError as error:
+                if not left:
+                    # Closing found what the answers did not need; nothing was withheld or wrong.
+                    break
+                refused[left.pop(0)] = error
     return Outcome(tuple(right), refused, wrong)

@@ -102,7 +102,7 @@ class Oracle:
 
     def _verify(self) -> None:
         broken = {
-            code for code, query in self._checks if self._connection.execute(query).fetchone()
+            code for code, query in self._checks if self._connection.execute(query).fetchall()
         }
         if broken:
             raise Violation("|".join(sorted(broken)))
@@ -166,9 +166,8 @@ class Oracle:
 
     def count(self, table: str) -> int:
         """Number of rows of a table."""
-        found = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-        assert found is not None
-        return int(found[0])
+        ((found,),) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+        return int(found)
 
 
 def normal_rows(table: pa.Table) -> list[tuple[Any, ...]]:

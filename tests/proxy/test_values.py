@@ -448,6 +448,9 @@ RESULTS = [
     (pa.array([D("2.5"), D("-2.5")]), "INTEGER", [3, -3]),
     (pa.array([D("1.005")]), "DECIMAL(10,2)", [D("1.01")]),
     (pa.array([2.675]), "DECIMAL(10,2)", [D("2.68")]),
+    # Arrow's own rounding makes these 0.
+    (pa.array([D("99.5"), D(0)], pa.decimal128(6, 4)), "INTEGER", [100, 0]),
+    (pa.array([D("99.5")], pa.decimal128(6, 4)), "DECIMAL(3,0)", [D("100")]),
     (pa.array([0.1]), "REAL", [0.10000000149011612]),
     (pa.array([1, 2]), "TEXT", ["1", "2"]),
     (pa.array(["5", None]), "INTEGER", [5, None]),
@@ -502,6 +505,9 @@ def test_results_fit_as_values_do(array, name, expected):
         (pa.array(["1", "x"]), "INTEGER", "E_INVALID_VALUE"),
         (pa.array([None, True]), "INTEGER", "E_TYPE_MISMATCH"),
         (pa.array([None, 5]), "BOOLEAN", "E_TYPE_MISMATCH"),
+        # Arrow's own casts overflow 128 bits without an error.
+        (pa.array(["0", "700000"]), "DECIMAL(38,33)", "E_OUT_OF_RANGE"),
+        (pa.array([0, 700000]), "DECIMAL(38,33)", "E_OUT_OF_RANGE"),
         (pa.array(["abc", "abcd"]), "VARCHAR(3)", "E_TOO_LONG"),
         (pa.array(["a", "\0"]), "TEXT", "E_INVALID_VALUE"),
         (pa.array(["1", "{"]), "JSON", "E_INVALID_VALUE"),

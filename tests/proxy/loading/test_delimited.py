@@ -69,6 +69,7 @@ def test_tabs_and_byte_order_mark():
 
 def test_a_file_without_a_last_newline_or_without_rows():
     assert rows_of(load("a,b\n1,2")) == [(1, 2)]
+    assert rows_of(load('a,b\nx,\n"",')) == [("x", None), ("", None)]
     table = load("a,b")
     assert types_of(table) == {"a": "TEXT", "b": "TEXT"}
     assert rows_of(table) == []
