@@ -297,6 +297,8 @@ class Session:
                     "E_NOT_SUPPORTED",
                     f"{type(statement).__name__} is not served",
                 )
+        with self.reading():
+            pass  # What was acknowledged is there, and the pin will say so.
         self.remember()
         return result
 

@@ -191,8 +191,10 @@ def mutations(answer: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("kind", READS)
 @pytest.mark.parametrize("known", [False, True])
-def test_answers_of_any_shape(past: Past, kind: type, known: bool) -> None:
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_answers_of_any_shape(past: Past, kind: type, known: bool, step: int) -> None:
     """A read answered with the right thing, but for one field, by a store that checks nothing."""
+    step = 2 if kind is wire.ReadHeads and step > 1 else step
     texts = {wire.ReadHeads: QUESTIONS[1:2], wire.ReadPages: QUESTIONS[3:4]}.get(
         kind, QUESTIONS[:1]
     )
@@ -202,7 +204,7 @@ def test_answers_of_any_shape(past: Past, kind: type, known: bool) -> None:
     honest = next(given for request, given in liar(probe).log if type(request) is kind)
     session = past.world.session(path)
     told = 0
-    for wrong in mutations(honest):
+    for wrong in itertools.islice(mutations(honest), 0, None, step):
         if not session.database.sound or kind is not wire.ReadHeads:
             session.close()
             session = past.world.session(path)
@@ -214,7 +216,7 @@ def test_answers_of_any_shape(past: Past, kind: type, known: bool) -> None:
         liar(session).lies.clear()
         assert ask(session, texts[0]) in (None, past.now[texts[0]]), wrong
         told += 1
-    assert told > 40
+    assert told > 10
     session.close()
     probe.close()
 
@@ -264,7 +266,7 @@ def test_answers_of_two_times(
             session.close()
 
 
-def served(past: Past, known: Session | None = None) -> list[wire.Heads]:
+def served(past: Past) -> list[wire.Heads]:
     """What each time answers to a client that knows nothing."""
     found = []
     for path in past.copies:
@@ -281,9 +283,20 @@ def served(past: Past, known: Session | None = None) -> list[wire.Heads]:
     return found
 
 
-@settings(max_examples=120)
+@settings(max_examples=25)
 @given(data=st.data())
-def test_heads_pieced_together_from_many_times(past: Past, data: st.DataObject) -> None:
+def test_heads_pieced_together(past: Past, data: st.DataObject) -> None:
+    piece_together(past, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=600)
+@given(data=st.data())
+def test_heads_pieced_together_many_times(past: Past, data: st.DataObject) -> None:
+    piece_together(past, data)
+
+
+def piece_together(past: Past, data: st.DataObject) -> None:
     """A new client is given catalog, manifests, links, deltas and ends of different times."""
     times = HEADS.setdefault(id(past), served(past))
     pick = st.sampled_from(range(len(times)))
@@ -478,23 +491,41 @@ COMMIT_LIES: dict[str, Lie] = {
 }
 
 
-@pytest.mark.parametrize("often", ["once", "always"])
-@pytest.mark.parametrize("lie", COMMIT_LIES)
-def test_commits_that_are_lied_about(past: Past, tmp_path: Path, lie: str, often: str) -> None:
-    """A change takes effect once or not at all, and nobody is told otherwise."""
-    for name, (*prepared, change) in CHANGES.items():
-        path = tmp_path / f"{name}.db"
+@pytest.fixture(scope="module")
+def prepared(
+    past: Past, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, dict[str, Rows | None], dict[str, Rows | None]]]:
+    """Per change, the store before it, and what the tables hold before and after it."""
+    folder = tmp_path_factory.mktemp("prepared")
+    found = {}
+    for name, (*setup, change) in CHANGES.items():
+        path = folder / f"{name}.db"
         copy_store(past.copies[-1], path)
-        setup = past.world.session(path)
-        for text in prepared:
-            setup.execute(text)
-        before = effects(setup)
-        reference = tmp_path / f"{name}-right.db"
-        copy_store(path, reference)
-        right = past.world.session(reference)
-        right.execute(change)
-        after = effects(right)
         session = past.world.session(path)
+        for text in setup:
+            session.execute(text)
+        before = effects(session)
+        copy_store(path, folder / f"{name}-before.db")
+        session.execute(change)
+        found[name] = (folder / f"{name}-before.db", before, effects(session))
+        session.close()
+    return found
+
+
+@pytest.mark.parametrize("often", ["once", pytest.param("always", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lie", COMMIT_LIES)
+def test_commits_that_are_lied_about(
+    past: Past,
+    prepared: dict[str, tuple[Path, dict[str, Rows | None], dict[str, Rows | None]]],
+    tmp_path: Path,
+    lie: str,
+    often: str,
+) -> None:
+    """A change takes effect once or not at all, and nobody is told otherwise."""
+    for name, (source, before, after) in prepared.items():
+        path = tmp_path / f"{name}.db"
+        copy_store(source, path)
+        session, change = past.world.session(path), CHANGES[name][-1]
         effects(session)
 
         def told(request: Any, honest: Honest, session: Session = session) -> Any:
@@ -509,7 +540,8 @@ def test_commits_that_are_lied_about(past: Past, tmp_path: Path, lie: str, often
         except EncdbError as error:
             succeeded, repeatable = False, isinstance(error, ConflictError)
         liar(session).lies.clear()
-        found = [effects(session), effects(past.world.session(path))]
+        fresh = past.world.session(path)
+        found = [effects(session), effects(fresh)]
         for one in found:
             for text in AFTER:
                 if succeeded:
@@ -518,8 +550,8 @@ def test_commits_that_are_lied_about(past: Past, tmp_path: Path, lie: str, often
                     assert one[text] in (None, before[text]), (name, text)
                 else:
                     assert one[text] in (None, before[text], after[text]), (name, text)
-        for one in (setup, right, session):
-            one.close()
+        session.close()
+        fresh.close()
 
 
 def effects(session: Session) -> dict[str, Rows | None]:
@@ -645,9 +677,11 @@ def of_kind(kind: str, first: int) -> Lie:
 def test_leases_of_absurd_numbers(
     copy: Callable[[], Session], past: Past, name: str, first: Any
 ) -> None:
+    if name == "insert" and first == 1 << 31:
+        return  # Rows may be numbered that high; segments may not.
     session = copy()
     liar(session).lies[wire.Lease] = always(first)
-    with pytest.raises(EncdbError):
+    with pytest.raises(TamperError):
         for text in CHANGES[name]:
             session.execute(text)
     liar(session).lies.clear()
@@ -664,30 +698,35 @@ def test_answers_that_are_no_leases(copy: Callable[[], Session], answer: Any) ->
         session.execute(CHANGES["insert"][0])
 
 
-@pytest.mark.parametrize("first", [0, 1, 7, 30, 64, 4096])
-@pytest.mark.parametrize("name", ["insert", "update", "fill", "large", "vacuum", "index"])
-def test_leases_given_out_before(copy: Callable[[], Session], name: str, first: int) -> None:
+@pytest.mark.parametrize("first", [0, 7, 30, 64, 4096])
+@pytest.mark.parametrize("kind", ["ordinal", "segment"])
+@pytest.mark.parametrize("name", ["insert", "update", "fill", "vacuum", "index"])
+def test_leases_given_out_before(
+    past: Past,
+    prepared: dict[str, tuple[Path, dict[str, Rows | None], dict[str, Rows | None]]],
+    tmp_path: Path,
+    name: str,
+    kind: str,
+    first: int,
+) -> None:
     """Numbers that are taken, or taken in part, by rows, packs and segments."""
-    right = copy()
-    expected = None
-    session = copy()
+    source, before, after = prepared[name]
+    copy_store(source, tmp_path / "copy.db")
+    session = past.world.session(tmp_path / "copy.db")
     effects(session)
-    for kind in ("ordinal", "segment"):
-        liar(session).lies[wire.Lease] = of_kind(kind, first)
-        before = effects(right)
-        try:
-            for text in CHANGES[name]:
-                session.execute(text)
-        except EncdbError:
-            expected = before
-        liar(session).lies.clear()
-        found, again = effects(session), effects(copy())
+    liar(session).lies[wire.Lease] = of_kind(kind, first)
+    try:
+        session.execute(CHANGES[name][-1])
+        right = after
+    except EncdbError:
+        right = before
+    liar(session).lies.clear()
+    fresh = past.world.session(tmp_path / "copy.db")
+    for one in (session, fresh):
+        found = effects(one)
         for text in AFTER:
-            assert found[text] in (None, again[text])
-            if expected is not None and name not in {"large"}:
-                assert again[text] in (None, expected[text])
-        if not session.database.sound:
-            return
+            assert found[text] in (None, right[text]), text
+        one.close()
 
 
 def first_ordinal(session: Session) -> int:

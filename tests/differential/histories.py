@@ -25,7 +25,7 @@ from proxy.check import check
 from tests.differential.chooser import Chooser
 from tests.differential.compare import difference, normal_row, same_rows
 from tests.differential.kinds import SENTENCE, Kind
-from tests.differential.model import Column, Table, draw_index, draw_table, index_sql
+from tests.differential.model import Column, Index, Table, draw_index, draw_table
 from tests.differential.oracle import Oracle, Violation
 from tests.differential.predicates import Mention, Statement, predicate
 from tests.differential.queries import Query, draw_query
@@ -165,8 +165,8 @@ class History:
         if table.check:
             self._oracle.check(table.name, table.check)
         for index in table.indexes:
-            self._note(connection, index_sql(table, index))
-            connection.execute(index_sql(table, index))
+            self._note(connection, index.definition(table.name))
+            connection.execute(index.definition(table.name))
         self._tables.append(table)
 
     def _row(self, table: Table) -> list[Any]:
@@ -354,12 +354,34 @@ class History:
         if table.indexes and self.choose.chance(40):
             index = self.choose.pick(table.indexes)
             table.indexes.remove(index)
-            sql: str | None = f"DROP INDEX {index[0]}"
+            if index.unique:
+                self._oracle.relax(table.name, index.columns)
+            self._note(connection, f"DROP INDEX {index.name}")
+            connection.execute(f"DROP INDEX {index.name}")
+        elif self.choose.chance(25):
+            self._unique_index(table, connection)
         else:
-            sql = draw_index(self.choose, table)
-        if sql is not None:
-            self._note(connection, sql)
-            connection.execute(sql)
+            made = draw_index(self.choose, table)
+            if made is not None:
+                self._note(connection, made.definition(table.name))
+                connection.execute(made.definition(table.name))
+
+    def _unique_index(self, table: Table, connection: Any) -> None:
+        """Make a unique index, which fails when there are equal values."""
+        columns = [one for one in table.columns if one.kind.comparable]
+        names = tuple(one.name for one in self.choose.some(columns, 1, 2))
+        if any(one.unique and one.columns == names for one in table.indexes):
+            return
+        table.made += 1
+        index = Index(f"{table.name}_i{table.made}", "equality", names, unique=True)
+        sql = index.definition(table.name)
+        self._note(connection, sql)
+        violation = self._oracle.restrict(table.name, names)
+        if violation is not None:
+            _must_fail(violation, connection.execute, sql)
+            return
+        connection.execute(sql)
+        table.indexes.append(index)
 
     def _replace(self) -> None:
         """Drop a table and make another one."""

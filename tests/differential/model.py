@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.differential.chooser import Chooser
-from tests.differential.kinds import KEY, KINDS, SENTENCE, Kind, quoted
+from tests.differential.kinds import KEY, KINDS, SENTENCE, WORDS, Kind, quoted
 
 SEEN = 40
 
@@ -33,13 +33,32 @@ class Column:
         return self.kind.value(choose)
 
 
+@dataclass(frozen=True)
+class Index:
+    """One index besides those of constraints."""
+
+    name: str
+    method: str
+    columns: tuple[str, ...]
+    unique: bool = False
+    positions: bool = False
+
+    def definition(self, table: str) -> str:
+        """CREATE INDEX."""
+        word = "UNIQUE INDEX" if self.unique else "INDEX"
+        options = " WITH (positions = on)" if self.positions else ""
+        names = ", ".join(self.columns)
+        return f"CREATE {word} {self.name} ON {table} USING {self.method} ({names}){options}"
+
+
 @dataclass(eq=False)
 class Table:
     """One table.
 
     Attributes:
         unique: column names of each unique constraint; the first is the primary key, if ``primary``.
-        indexes: (name, method, columns) of each index besides those.
+        indexes: those that CREATE INDEX made.
+        made: how many.
     """
 
     name: str
@@ -47,7 +66,7 @@ class Table:
     primary: bool = False
     unique: list[tuple[str, ...]] = field(default_factory=list)
     check: str | None = None
-    indexes: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    indexes: list[Index] = field(default_factory=list)
     made: int = 0
 
     def column(self, name: str) -> Column:
@@ -68,10 +87,19 @@ class Table:
                 lines.append(f"CHECK ({self.check})")
         return f"CREATE TABLE {self.name} ({', '.join(lines)})"
 
-    def searchable(self) -> list[tuple[str, ...]]:
-        """Column lists that a keyword index covers."""
-        lists = {names for _, method, names in self.indexes if method == "keyword"}
-        return sorted(lists | {(name,) for names in lists for name in names})
+    def searchable(self) -> list[tuple[tuple[str, ...], bool]]:
+        """Column lists that a keyword index covers, and whether phrases may be asked for.
+
+        The narrowest index answers; where two are as narrow, no phrase is asked for.
+        """
+        keyword = [index for index in self.indexes if index.method == "keyword"]
+        lists = {index.columns for index in keyword}
+        lists |= {(name,) for index in keyword for name in index.columns}
+        found = []
+        for names in sorted(lists):
+            covering = [index for index in keyword if set(names) <= set(index.columns)]
+            found.append((names, all(index.positions for index in covering)))
+        return found
 
 
 def draw_table(choose: Chooser, name: str) -> Table:
@@ -99,8 +127,8 @@ def draw_table(choose: Chooser, name: str) -> Table:
     return table
 
 
-def draw_index(choose: Chooser, table: Table) -> str | None:
-    """Add an index to a table's model; returns the statement that makes it."""
+def draw_index(choose: Chooser, table: Table) -> Index | None:
+    """A new index of a table, in its model too; None when there is one like it."""
     column = choose.pick(table.columns)
     if not column.kind.methods:
         return None
@@ -113,48 +141,61 @@ def draw_index(choose: Chooser, table: Table) -> str | None:
         other = choose.pick(table.columns)
         if other.kind.comparable and other is not column:
             names = (column.name, other.name)
-    if any((method, names) == (one[1], one[2]) for one in table.indexes):
+    if any((method, names) == (one.method, one.columns) for one in table.indexes):
         return None
     table.made += 1
-    index = (f"{table.name}_i{table.made}", method, names)
+    positions = method == "keyword" and choose.chance(40)
+    index = Index(f"{table.name}_i{table.made}", method, names, positions=positions)
     table.indexes.append(index)
-    return index_sql(table, index)
+    return index
 
 
-def index_sql(table: Table, index: tuple[str, str, tuple[str, ...]]) -> str:
-    """CREATE INDEX."""
-    name, method, names = index
-    return f"CREATE INDEX {name} ON {table.name} USING {method} ({', '.join(names)})"
+def draw_search(choose: Chooser, *, phrases: bool) -> tuple[str, str]:
+    """A keyword query, and a condition for DuckDB that means the same.
 
-
-def draw_search(choose: Chooser) -> tuple[str, str]:
-    """A keyword query, and a condition in SQL on an array ``d`` of words that means the same."""
-    from tests.differential.kinds import WORDS
+    In the condition ``has('w')`` stands for a row with that word, and ``near('v', 'w')`` for one with the two
+    words side by side in one column.
+    """
 
     def word() -> str:
         return choose.pick((*WORDS, "zeta"))
 
-    def has(one: str) -> str:
-        return f"list_contains(d, {quoted(one)})"
-
     one, two, three = word(), word(), word()
-    forms = (
-        (one, has(one)),
-        (f"{one} {two}", f"{has(one)} AND {has(two)}"),
-        (f"{one} OR {two}", f"({has(one)} OR {has(two)})"),
-        (f"-{one}", f"NOT {has(one)}"),
-        (f"{one} -{two}", f"{has(one)} AND NOT {has(two)}"),
-        (f"NOT {one} OR {two}", f"(NOT {has(one)} OR {has(two)})"),
-        (f"({one} OR {two}) AND NOT {three}", f"({has(one)} OR {has(two)}) AND NOT {has(three)}"),
-        (one.upper(), has(one)),
-    )
+    forms = [
+        (one, f"has('{one}')"),
+        (f"{one} {two}", f"has('{one}') AND has('{two}')"),
+        (f"{one} OR {two}", f"(has('{one}') OR has('{two}'))"),
+        (f"-{one}", f"NOT has('{one}')"),
+        (f"{one} -{two}", f"has('{one}') AND NOT has('{two}')"),
+        (f"NOT {one} OR {two}", f"(NOT has('{one}') OR has('{two}'))"),
+        (
+            f"({one} OR {two}) AND NOT {three}",
+            f"(has('{one}') OR has('{two}')) AND NOT has('{three}')",
+        ),
+        (one.upper(), f"has('{one}')"),
+    ]
+    if phrases:
+        forms += [
+            (f'"{one} {two}"', f"near('{one}', '{two}')"),
+            (f'"{one} {two}" OR {three}', f"(near('{one}', '{two}') OR has('{three}'))"),
+            (f'{three} -"{one} {two}"', f"has('{three}') AND NOT near('{one}', '{two}')"),
+        ]
     return choose.pick(forms)
 
 
 def plain_match(alias: str, names: tuple[str, ...], condition: str) -> str:
     """A condition for DuckDB that is true where the words of some columns satisfy ``condition``."""
-    texts = " || ' ' || ".join(f"coalesce({alias}.{name}, '')" for name in names)
-    words = f"regexp_split_to_array({texts}, '[^a-z]+')"
+    texts = [f"coalesce({alias}.{name}, '')" for name in names]
+    joined = " || ' ' || ".join(texts)
+
+    def has(found: re.Match[str]) -> str:
+        return f"list_contains(regexp_split_to_array({joined}, '[^a-z]+'), '{found[1]}')"
+
+    def near(found: re.Match[str]) -> str:
+        pattern = quoted(f"(^|[^a-z]){found[1]}[^a-z]+{found[2]}($|[^a-z])")
+        return "(" + " OR ".join(f"regexp_matches({text}, {pattern})" for text in texts) + ")"
+
+    condition = re.sub(r"has\('(\w+)'\)", has, condition)
+    condition = re.sub(r"near\('(\w+)', '(\w+)'\)", near, condition)
     known = " AND ".join(f"{alias}.{name} IS NULL" for name in names)
-    found = re.sub(r"\bd\b", lambda _: words, condition)
-    return f"(CASE WHEN {known} THEN NULL ELSE ({found}) END)"
+    return f"(CASE WHEN {known} THEN NULL ELSE ({condition}) END)"

@@ -60,14 +60,20 @@ class Oracle:
 
     def unique(self, table: str, columns: Sequence[str], *, primary: bool = False) -> None:
         """PRIMARY KEY or UNIQUE."""
-        names = ", ".join(columns)
-        present = " AND ".join(f"{name} IS NOT NULL" for name in columns)
-        self.constrain(
-            "E_DUPLICATE_KEY",
-            f"SELECT 1 FROM {table} WHERE {present} GROUP BY {names} HAVING count(*) > 1",
-        )
+        self.constrain("E_DUPLICATE_KEY", _twice(table, columns))
         for name in columns if primary else ():
             self.not_null(table, name)
+
+    def restrict(self, table: str, columns: Sequence[str]) -> Violation | None:
+        """A unique index over the rows there are, unless they hold a value twice."""
+        if self._connection.execute(_twice(table, columns)).fetchall():
+            return Violation("E_DUPLICATE_KEY")
+        self.unique(table, columns)
+        return None
+
+    def relax(self, table: str, columns: Sequence[str]) -> None:
+        """Drop a unique index."""
+        self._checks.remove(("E_DUPLICATE_KEY", _twice(table, columns)))
 
     def not_null(self, table: str, column: str) -> None:
         """NOT NULL."""
@@ -168,6 +174,13 @@ class Oracle:
         """Number of rows of a table."""
         ((found,),) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()
         return int(found)
+
+
+def _twice(table: str, columns: Sequence[str]) -> str:
+    """A query that finds values without NULL that are there twice."""
+    names = ", ".join(columns)
+    present = " AND ".join(f"{name} IS NOT NULL" for name in columns)
+    return f"SELECT 1 FROM {table} WHERE {present} GROUP BY {names} HAVING count(*) > 1"
 
 
 def normal_rows(table: pa.Table) -> list[tuple[Any, ...]]:

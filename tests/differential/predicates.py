@@ -289,8 +289,8 @@ _SPECIAL = {
 
 def _match(made: Statement, mention: Mention, table: Table) -> str:
     choose = made.choose
-    names = choose.pick(table.searchable())
-    search, condition = draw_search(choose)
+    names, phrases = choose.pick(table.searchable())
+    search, condition = draw_search(choose, phrases=phrases)
     target = ", ".join(f"{mention.alias}.{name}" for name in names)
     target = f"({target})" if len(names) > 1 else target
     ours = f"({target} @@ {quoted(search)})"
