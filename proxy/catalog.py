@@ -241,9 +241,7 @@ def _table_out(table: Table) -> dict[str, Any]:
     return {
         "id": table.id,
         "name": table.name,
-        "columns": [
-            [c.id, c.name, c.type.sql, c.not_null, c.default] for c in table.columns
-        ],
+        "columns": [[c.id, c.name, c.type.sql, c.not_null, c.default] for c in table.columns],
         "indexes": [
             [
                 i.id,

@@ -50,7 +50,9 @@ def fold(view: TableView, staging: Staging, change: ManifestChange) -> None:
     recent = as_array(one for one in state.recent if one not in overlay.removed)
     own = overlay.live()
     added = np.sort(np.concatenate([recent, own]))
-    gone = np.sort(as_array(one for one in state.removed | overlay.removed if one not in state.recent))
+    gone = np.sort(
+        as_array(one for one in state.removed | overlay.removed if one not in state.recent)
+    )
     columns = [column.id for column in state.table.columns]
     rows: list[Chunked] = []
     if len(added):

@@ -117,13 +117,9 @@ def import_table(
         rows = run.rows(on_commit)
     except BaseException:
         if created and run.committed == 0:
-            session.definer.drop_table(
-                sql.DropTable(source="", names=(target,), if_exists=True)
-            )
+            session.definer.drop_table(sql.DropTable(source="", names=(target,), if_exists=True))
         raise
-    return ImportReport(
-        target, rows, time.perf_counter() - started, created, run.last_line
-    )
+    return ImportReport(target, rows, time.perf_counter() - started, created, run.last_line)
 
 
 class _Import:
@@ -290,5 +286,3 @@ def covered(table: Table, method: str, columns: Sequence[str]) -> bool:
     """Whether a table has an index of that method on exactly these columns."""
     wanted = tuple(table.column(name).id for name in columns)
     return any(index.method == method and index.columns == wanted for index in table.indexes)
-
-

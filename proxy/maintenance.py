@@ -140,9 +140,7 @@ class Maintenance:
                 compaction.join_segments(state, group, staging, change)
         return bool(families or change.liveness)
 
-    def _rebuild_hashed(
-        self, state: TableState, staging: Staging, change: ManifestChange
-    ) -> None:
+    def _rebuild_hashed(self, state: TableState, staging: Staging, change: ManifestChange) -> None:
         table = state.table
         hashed = tuple(index for index in table.indexes if index.method != "range")
         used = {number for index in hashed for number in index.columns}

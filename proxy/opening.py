@@ -94,10 +94,10 @@ def open_session(
         database = identity_of(store)
         opened = keyrings.load(database, keyring, passphrase)
         check_format(opened.minimum_format)
-        memory = Pin.load(pin_path(opened.path, database), opened.root.derive("pin")) if pin else None
-        session = Session(
-            store, opened.root, database, opened.genesis_hash, memory, recorder
+        memory = (
+            Pin.load(pin_path(opened.path, database), opened.root.derive("pin")) if pin else None
         )
+        session = Session(store, opened.root, database, opened.genesis_hash, memory, recorder)
         session.notices = opened.notices
     except BaseException:
         store.close()
@@ -108,9 +108,7 @@ def open_session(
 def check_format(minimum: int) -> None:
     """FormatError when a keyring asks for a newer storage format than this version knows."""
     if minimum > wire.FORMAT_VERSION:
-        raise err(
-            FormatError, "E_FORMAT_NEWER", f"the keyring asks for format {minimum} or newer"
-        )
+        raise err(FormatError, "E_FORMAT_NEWER", f"the keyring asks for format {minimum} or newer")
 
 
 def identity_of(store: Store) -> bytes:
@@ -118,5 +116,3 @@ def identity_of(store: Store) -> bytes:
     with store.snapshot() as snapshot:
         heads = snapshot.read(wire.ReadHeads(wire.NO_CATALOG, (), if_changed=False))
     return wire.verified(heads, wire.Heads).database
-
-

@@ -135,7 +135,9 @@ class TableOverlay:
             source = self.added[number].rows
             picked = [row for _, row in wanted[start:stop]]
             whole = picked == list(range(source.num_rows))
-            tables.append(source if whole else reorder_batch(source, np.array(picked, dtype=np.int64)))
+            tables.append(
+                source if whole else reorder_batch(source, np.array(picked, dtype=np.int64))
+            )
             start = stop
         return pa.Table.from_batches(tables)
 

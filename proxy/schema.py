@@ -30,9 +30,7 @@ def create_table(catalog: Catalog, statement: CreateTable) -> tuple[Catalog, Tab
     """The catalog with a new table, and the table."""
     check_name(statement.name, "table")
     if statement.name.casefold() in catalog.index_names():
-        raise err(
-            ProgrammingError, "E_DUPLICATE_NAME", f'"{statement.name}" exists already'
-        )
+        raise err(ProgrammingError, "E_DUPLICATE_NAME", f'"{statement.name}" exists already')
     if not statement.columns:
         raise err(ProgrammingError, "E_SYNTAX", f'table "{statement.name}" has no columns')
     if len(statement.columns) > MAX_COLUMNS:
@@ -44,9 +42,7 @@ def create_table(catalog: Catalog, statement: CreateTable) -> tuple[Catalog, Tab
     for number, one in enumerate(statement.columns, start=FIRST_COLUMN_ID):
         check_name(one.name, "column")
         if one.name.casefold() in seen:
-            raise err(
-                ProgrammingError, "E_DUPLICATE_NAME", f'column "{one.name}" is named twice'
-            )
+            raise err(ProgrammingError, "E_DUPLICATE_NAME", f'column "{one.name}" is named twice')
         seen.add(one.name.casefold())
         columns.append(Column(number, one.name, one.type, one.not_null, one.default))
     table = Table(

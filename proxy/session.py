@@ -317,9 +317,7 @@ class Session:
         """Begin an explicit transaction: it reads one snapshot until it ends."""
         self._require_open()
         if self._transaction is not None:
-            raise err(
-                ProgrammingError, "E_IN_TRANSACTION", "a transaction is open already"
-            )
+            raise err(ProgrammingError, "E_IN_TRANSACTION", "a transaction is open already")
         self._transaction = self._new_transaction()
         self._held = self._store.snapshot()
         try:
@@ -501,5 +499,3 @@ def check_parameters(statement: sql.Statement, parameters: Sequence[object]) -> 
             "E_PARAMETERS",
             f"the statement takes {statement.parameters} parameters and got {len(parameters)}",
         )
-
-

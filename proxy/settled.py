@@ -147,9 +147,7 @@ class SettledRows:
         slots, _ = self._load([entry], ())
         return len(slots[entry.salt])
 
-    def read(
-        self, ordinals: Ordinals, columns: Sequence[tuple[int, ColumnType]]
-    ) -> list[Chunked]:
+    def read(self, ordinals: Ordinals, columns: Sequence[tuple[int, ColumnType]]) -> list[Chunked]:
         """Values of settled rows, one chunked array per column, in the order of ``ordinals``.
 
         Args:
@@ -179,8 +177,7 @@ class SettledRows:
                     raise IntegrityFailure
                 chunks[position].append(array if take is None else pick(array, take))
         return [
-            chunked(parts, kind.arrow)
-            for parts, (_, kind) in zip(chunks, columns, strict=True)
+            chunked(parts, kind.arrow) for parts, (_, kind) in zip(chunks, columns, strict=True)
         ]
 
     def _load(

@@ -223,9 +223,7 @@ class DatabaseState:
         assert self.keys is not None
         pinned = self._pin.tables.get(table.id) if self._pin else None
         keys = self.keys.table(table.id)
-        self.tables[table.id] = TableState(
-            table, keys, pinned, self.channel, self.own_writers
-        )
+        self.tables[table.id] = TableState(table, keys, pinned, self.channel, self.own_writers)
 
     def catalog_link(self, version: int) -> bytes:
         """SHA-256 of the sealed catalog of one version of this history."""

@@ -66,7 +66,9 @@ class Staging:
         self._bytes = 0
         self.used = False
 
-    def pack(self, block: int, low: npt.NDArray[np.uint16], columns: Sequence[Array]) -> LivenessEntry:
+    def pack(
+        self, block: int, low: npt.NDArray[np.uint16], columns: Sequence[Array]
+    ) -> LivenessEntry:
         """Seal one block's rows, all of them live.
 
         Args:
@@ -76,7 +78,9 @@ class Staging:
         """
         number, salt = self.number(), os.urandom(SALT_BYTES)
         sealer = PackSealer(self._keys.packs, salt, self._keys.aad("pack"))
-        directory = sealer.seal(number, DIRECTORY_COLUMN, encode_directory(low, [one.id for one in self._table.columns]))
+        directory = sealer.seal(
+            number, DIRECTORY_COLUMN, encode_directory(low, [one.id for one in self._table.columns])
+        )
         self._put(self._packs, pack_address(number, DIRECTORY_COLUMN), directory)
         for column, values in zip(self._table.columns, columns, strict=True):
             blob = sealer.seal(number, column.id, encode_column(values, column.type))

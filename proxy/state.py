@@ -124,9 +124,7 @@ class TableState:
 
     def frontier(self) -> dict[bytes, tuple[int, bytes]]:
         """Last delta known of every writer: number and hash."""
-        ends = {
-            writer: (end.number, end.hash) for writer, end in self.manifest.frontier.items()
-        }
+        ends = {writer: (end.number, end.hash) for writer, end in self.manifest.frontier.items()}
         for writer, chain in self.pending.items():
             if chain:
                 ends[writer] = (chain[-1].number, chain[-1].hash)
@@ -153,7 +151,9 @@ class TableState:
             chain = next_chain(self.chain, change.swap.link)
             self._expected_chain = (change.swap.epoch, chain)
 
-    def apply(self, heads: wire.TableHeads, catalog_hash: Callable[[int], bytes]) -> list[DeltaBody]:
+    def apply(
+        self, heads: wire.TableHeads, catalog_hash: Callable[[int], bytes]
+    ) -> list[DeltaBody]:
         """Verify what the store answered and stand on it; returns the bodies that are new.
 
         Raises:

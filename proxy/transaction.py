@@ -48,9 +48,7 @@ DELTA_BYTES = 256 << 10
 class Writer:
     """The identity under which one connection numbers its deltas: 16 random bytes."""
 
-    def __init__(
-        self, store: Store, own_writers: set[bytes], used: Callable[[int], Used]
-    ) -> None:
+    def __init__(self, store: Store, own_writers: set[bytes], used: Callable[[int], Used]) -> None:
         self._own = own_writers
         self._used = used
         self.identity = os.urandom(16)

@@ -44,7 +44,6 @@ class Fetched:
     counters: ReadCounters = field(default_factory=ReadCounters)
     seconds: float = 0.0
 
-
     def stats(self) -> AccessStats:
         """The figures of EXPLAIN ANALYZE."""
         store = self.counters.store_seconds
@@ -65,9 +64,7 @@ class Access:
         ordinals: candidates so far, ascending; None for all live rows.
     """
 
-    def __init__(
-        self, view: TableView, access: TableAccess, parameters: Sequence[object]
-    ) -> None:
+    def __init__(self, view: TableView, access: TableAccess, parameters: Sequence[object]) -> None:
         self.view = view
         self.access = access
         self.ordinals: Ordinals | None = None
@@ -136,11 +133,7 @@ class Access:
         """A number of rows; ``absent`` when there is none, or when it is NULL."""
         if operand is None:
             return absent
-        value = (
-            operand.value
-            if isinstance(operand, Literal)
-            else self._parameters[operand.index]
-        )
+        value = operand.value if isinstance(operand, Literal) else self._parameters[operand.index]
         if value is None:
             return absent
         return value if isinstance(value, int) and value >= 0 else None
@@ -257,9 +250,7 @@ class Access:
         found = self._exact(most, [])
         return None if found is None else np.sort(found[0])
 
-    def _exact(
-        self, most: int, wanted: Sequence[int]
-    ) -> tuple[Ordinals, dict[int, Array]] | None:
+    def _exact(self, most: int, wanted: Sequence[int]) -> tuple[Ordinals, dict[int, Array]] | None:
         """Rows that fulfil the predicate by their values, and the columns wanted of them."""
         access = self.access
         bound = bind(access.predicate, access.table, self._parameters)

@@ -146,9 +146,7 @@ class Definer:
     def _fold(self, state: TableState, changed: wire.CatalogChange) -> wire.TableChange:
         """Fold a table's pending deltas while its unique indexes are still known."""
         change = ManifestChange()
-        staging = Staging(
-            self._store, state.table, state.keys, self._writer.leases(state.table.id)
-        )
+        staging = Staging(self._store, state.table, state.keys, self._writer.leases(state.table.id))
         compaction.fold(TableView(state), staging, change)
         swap = build_swap(
             state, change, staging, (changed.version, changed.link), expect_frontier=True

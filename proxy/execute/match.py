@@ -81,9 +81,7 @@ class IndexedMatch:
                 if batch is not None:
                     lists[place].append(decoded(batch))
         return {
-            token: self._select(found)
-            for token, found in zip(tokens, lists, strict=True)
-            if found
+            token: self._select(found) for token, found in zip(tokens, lists, strict=True) if found
         }
 
     def _select(self, found: list[DecodedList]) -> TermPostings:

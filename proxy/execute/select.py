@@ -38,7 +38,6 @@ DIRECT_ROWS = 64
 """Results of at most this many rows may skip the engine."""
 
 
-
 class Selector:
     """Answers queries from the verified state.
 

@@ -366,7 +366,17 @@ def test_deltas(case):
     body = delta_of(case)
     assert encode_delta(body).hex() == case["body"]
     back = decode_delta(bytes.fromhex(case["body"]))
-    for name in ("incarnation", "catalog_version", "catalog_hash", "txn", "prev", "epoch", "chain", "seen", "stats"):
+    for name in (
+        "incarnation",
+        "catalog_version",
+        "catalog_hash",
+        "txn",
+        "prev",
+        "epoch",
+        "chain",
+        "seen",
+        "stats",
+    ):
         assert getattr(back, name) == getattr(body, name)
     assert back.siblings == body.siblings
     assert back.added.tolist() == body.added.tolist()

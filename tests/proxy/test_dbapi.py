@@ -126,7 +126,7 @@ def test_values_are_coerced_as_on_assignment(connection):
     [
         ("SMALLINT", 32768, "E_OUT_OF_RANGE"),
         ("BIGINT", 2**63, "E_OUT_OF_RANGE"),
-        ("DECIMAL(5,2)", Decimal("1000"), "E_OUT_OF_RANGE"),
+        ("DECIMAL(5,2)", Decimal(1000), "E_OUT_OF_RANGE"),
         ("DECIMAL(5,2)", math.nan, "E_OUT_OF_RANGE"),
         ("REAL", 1e39, "E_OUT_OF_RANGE"),
         ("VARCHAR(2)", "abc", "E_TOO_LONG"),
