@@ -112,6 +112,7 @@ class TableKeys:
         self.table_id = table_id
         self.index_words = lru_cache(maxsize=None)(self._index_words)
         self.index_tags = lru_cache(maxsize=None)(self._index_tags)
+        self.null_word = lru_cache(maxsize=None)(self._null_word)
         self.sorted_key = lru_cache(maxsize=None)(self._sorted_key)
 
     def _derive(self, purpose: str, *context: str | bytes | int) -> Key:
@@ -161,6 +162,10 @@ class TableKeys:
 
     def _index_words(self, index_id: int) -> TermPrf:
         return TermPrf(self._derive("terms", index_id))
+
+    def _null_word(self, index_id: int) -> int:
+        """The word under which a range index lists the rows whose value is NULL."""
+        return int(self.index_words(index_id).items([b"null"])[0])
 
     def _index_tags(self, index_id: int) -> TermPrf:
         return TermPrf(self._derive("unique", index_id))

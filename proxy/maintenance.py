@@ -142,18 +142,14 @@ class Maintenance:
 
     def _rebuild_hashed(self, state: TableState, staging: Staging, change: ManifestChange) -> None:
         table = state.table
-        hashed = tuple(index for index in table.indexes if index.method != "range")
-        used = {number for index in hashed for number in index.columns}
+        used = {number for index in table.indexes for number in index.columns}
         narrow = dataclasses.replace(
-            table,
-            columns=tuple(column for column in table.columns if column.id in used),
-            indexes=hashed,
+            table, columns=tuple(column for column in table.columns if column.id in used)
         )
-        if not hashed:
-            return
         view, load = TableView(state), BulkLoad(table, state.keys, staging)
         live = state.settled.live_ordinals()
         for start in range(0, len(live), SCAN_ROWS):
-            load.index(read_rows(view, narrow, live[start : start + SCAN_ROWS]))
+            rows = read_rows(view, narrow, live[start : start + SCAN_ROWS])
+            load.index(dataclasses.replace(rows, ranges={}))
         change.segments.extend(load.segments())
         change.stagings.append(staging)

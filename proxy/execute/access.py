@@ -90,11 +90,8 @@ class Access:
 
     def _order(self, ordered: OrderedAccess) -> None:
         """ORDER BY … LIMIT: everything up to the key of the last row that is needed."""
-        column = self.access.table.column_by_id(ordered.column)
         index = self._range_index(ordered.column)
-        primary = self.access.table.primary_key
-        never_null = column.not_null or (primary is not None and column.id in primary.columns)
-        if index is None or (ordered.nulls_first and not never_null):
+        if index is None:
             return
         limit = self._count(ordered.limit, None)
         offset = self._count(ordered.offset, 0)
@@ -107,8 +104,16 @@ class Access:
         if found is None or not found[1]:
             return
         low, high = (found[0], None) if ordered.descending else (None, found[0])
-        self.ordinals = Lookup(self.view, self._match).between(index, low, high)
-        self.used.append(index.name)
+        ordinals = Lookup(self.view, self._match).between(index, low, high)
+        if ordinals is not None and ordered.nulls_first:
+            word = self.view.state.keys.null_word(index.id)
+            nulls = candidates(self.view, np.array([word], dtype=np.uint64))
+            if len(nulls) > ENDS_SHARE * self.view.count():
+                return
+            ordinals = np.union1d(ordinals, nulls)
+        if ordinals is not None:
+            self.ordinals = ordinals
+            self.used.append(index.name)
 
     def _extremes(self) -> None:
         """MIN and MAX: a row that holds each of them."""

@@ -57,6 +57,9 @@ def derive(table: Table, keys: TableKeys, rows: pa.RecordBatch, ordinals: Ordina
             entries, valid = range_method.keys(arrays[0], types[0])
             chosen = np.flatnonzero(valid)
             ranges[index.id] = (entries[chosen], ordinals[chosen])
+            missing = np.flatnonzero(~valid)
+            null_words = np.full(len(missing), keys.null_word(index.id), dtype=np.uint64)
+            hashed.append(PostingBatch.of(null_words, ordinals[missing]))
         else:
             batch, totals = keyword_postings(index, keys, arrays, ordinals)
             hashed.append(batch)

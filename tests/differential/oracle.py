@@ -162,13 +162,15 @@ class Oracle:
 
     def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, as normal values."""
-        found = self._connection.sql(sql, params=list(parameters) or None)
-        return [] if found is None else normal_rows(found.to_arrow_table())
-
-    def values(self, table: str, column: str) -> list[Any]:
-        """The distinct values of one column, as Python values."""
-        found = self._connection.sql(f"SELECT DISTINCT {column} FROM {table}").to_arrow_table()
-        return found.column(0).to_pylist()
+        try:
+            found = self._connection.sql(sql, params=list(parameters) or None).to_arrow_table()
+        except duckdb.Error:
+            if self._open is not None:
+                # The failure has aborted the transaction.
+                self._connection.execute("ROLLBACK")
+                self._replay()
+            raise
+        return normal_rows(found)
 
     def count(self, table: str) -> int:
         """Number of rows of a table."""
