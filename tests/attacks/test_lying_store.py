@@ -283,7 +283,7 @@ def served(past: Past) -> list[wire.Heads]:
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_heads_pieced_together(past: Past, data: st.DataObject) -> None:
     piece_together(past, data)
@@ -580,11 +580,15 @@ def test_a_schema_change_acknowledged_and_replaced(world: World) -> None:
     one, two = world.session(), world.session()
     one.execute("CREATE TABLE t (id BIGINT)")
     two.execute("INSERT INTO t VALUES (1)")
-    liar(one).lies[wire.Commit] = undone(wire.Committed())
-    one.execute("DROP TABLE t")
-    two.execute("CREATE TABLE u (id BIGINT)")
+
+    def other_instead(request: wire.Commit, honest: Honest) -> wire.Committed:
+        two.execute("CREATE TABLE u (id BIGINT)")
+        return wire.Committed()
+
+    liar(one).lies[wire.Commit] = other_instead
     with pytest.raises(TamperError):
-        rows(one, "SELECT * FROM t")
+        one.execute("DROP TABLE t")
+    assert ask(one, "SELECT * FROM t") is None
 
 
 def test_a_merge_acknowledged_and_replaced(world: World) -> None:
@@ -1023,7 +1027,7 @@ def test_no_lie_makes_the_proxy_send_or_print_a_value(past: Past, tmp_path: Path
         copy_store(past.copies[-1], path)
         session = past.world.session(path)
         liar(session).lies[kind] = lie
-        for text in statements:
+        for text in statements[number % 2 :: 2]:
             try:
                 session.execute(text)
             except EncdbError as error:
