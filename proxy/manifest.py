@@ -8,6 +8,7 @@ a successor of what it saw from a fork.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from indexes.seal import pad, unpad
 from .keyspace import RecordCipher, TableKeys, sha256
 
 DAY_SECONDS = 86_400
+IDLE_DAYS = 1
+"""Merges drop the ends of writers that were last folded more than this many days before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,11 @@ def require_distinct(infos: Sequence[SegmentInfo]) -> None:
     """IntegrityFailure when two segments have one number: retiring one would drop the other."""
     if len({info.segment for info in infos}) != len(infos):
         raise IntegrityFailure
+
+
+def today() -> int:
+    """Days since 1970."""
+    return int(time.time()) // DAY_SECONDS
 
 
 def next_chain(chain: bytes, link: bytes) -> bytes:

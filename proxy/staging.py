@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +33,7 @@ from .catalog import Table
 from .keyspace import TableKeys, sha256
 from .leases import Leases
 from .manifest import (
-    DAY_SECONDS,
+    IDLE_DAYS,
     FoldedWriter,
     IndexStatistics,
     Manifest,
@@ -42,12 +41,12 @@ from .manifest import (
     add_totals,
     require_distinct,
     seal_manifest,
+    today,
 )
 from .state import TableState
 
 STAGE_BYTES = 8 << 20
 SALT_BYTES = 32
-IDLE_DAYS = 1
 
 
 class Staging:
@@ -221,16 +220,14 @@ def build_swap(
 
 def folded_frontier(state: TableState) -> dict[bytes, FoldedWriter]:
     """The frontier once all pending deltas are folded; writers idle for a day are dropped."""
-    today = int(time.time()) // DAY_SECONDS
+    day = today()
     ends = {
-        writer: end
-        for writer, end in state.manifest.frontier.items()
-        if today - end.day <= IDLE_DAYS
+        writer: end for writer, end in state.manifest.frontier.items() if day - end.day <= IDLE_DAYS
     }
     for writer, chain in state.pending.items():
         if chain:
             last = chain[-1]
-            ends[writer] = FoldedWriter(last.number, last.hash, today, state.epoch + 1)
+            ends[writer] = FoldedWriter(last.number, last.hash, day, state.epoch + 1)
     return ends
 
 

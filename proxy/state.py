@@ -20,15 +20,24 @@ from indexes.multimap.delta import DeltaBody, decode_delta
 from . import catalog as schema
 from .integrity import rolled_back, tampered
 from .keyspace import ZERO_HASH, TableKeys, sha256
-from .manifest import FoldedWriter, Manifest, Totals, add_totals, next_chain, open_manifest
+from .manifest import (
+    IDLE_DAYS,
+    FoldedWriter,
+    Manifest,
+    Totals,
+    add_totals,
+    next_chain,
+    open_manifest,
+    today,
+)
 from .pin import TablePin
 from .reading import Channel
 from .recent import RecentIndex
 from .segments import SegmentReaders
 from .settled import SettledRows
 
-Floor = tuple[int, dict[bytes, tuple[int, bytes]]]
-"""Epoch and frontier that a new state may not fall behind."""
+Floor = tuple[int, dict[bytes, tuple[int, bytes]], int]
+"""Epoch and pending ends that a new state may not fall behind, and the day they were verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ class TableState:
         self.version = 0
         """Grows with every change of this state; caches of derived values compare it."""
         self._pin = pin
+        self._day = today()
         self._own_writers = own_writers
         self._expected: dict[bytes, tuple[int, bytes]] = {}
         self._expected_chain: tuple[int, bytes] | None = None
@@ -130,17 +140,22 @@ class TableState:
                 ends[writer] = (chain[-1].number, chain[-1].hash)
         return ends
 
+    def _pending_ends(self) -> dict[bytes, tuple[int, bytes]]:
+        """Last pending delta of each writer; the manifest chain vouches for the folded ones."""
+        return {
+            writer: (chain[-1].number, chain[-1].hash)
+            for writer, chain in self.pending.items()
+            if chain
+        }
+
     def pin(self) -> TablePin:
         """This state as a pin records it."""
         return TablePin(
             epoch=self.epoch,
             chain=self.chain,
-            frontier={
-                writer: (chain[-1].number, chain[-1].hash)
-                for writer, chain in self.pending.items()
-                if chain
-            },
+            frontier=self._pending_ends(),
             folded={writer: end.number for writer, end in self.manifest.frontier.items()},
+            day=self._day,
         )
 
     def expect(self, change: wire.TableChange) -> None:
@@ -171,6 +186,7 @@ class TableState:
         elif fresh:
             self._add(fresh)
         self.loaded = True
+        self._day = today()
         if manifest_changed or fresh:
             self.version += 1
         return [delta.body for delta in fresh]
@@ -178,9 +194,9 @@ class TableState:
     def _floor(self) -> Floor | None:
         """The newest state known before: from memory, else from the pin."""
         if self.loaded:
-            return self.epoch, self.frontier()
+            return self.epoch, self._pending_ends(), self._day
         if self._pin:
-            return self._pin.epoch, dict(self._pin.frontier)
+            return self._pin.epoch, dict(self._pin.frontier), self._pin.day
         return None
 
     def _apply_manifest(self, heads: wire.TableHeads) -> bool:
@@ -306,11 +322,12 @@ class TableState:
     def _check_floor(self, floor: Floor | None) -> None:
         if floor is None:
             return
-        epoch, ends = floor
+        epoch, ends, day = floor
+        idle = today() - day >= IDLE_DAYS and self.manifest.forgotten > epoch
         reach = self.frontier()
         for writer, (number, seen_hash) in ends.items():
             known = reach.get(writer)
-            if known is None and self.manifest.forgotten > epoch:
+            if known is None and idle:
                 continue  # It was folded after ``epoch``, and its writer has been idle since.
             if known is None or known[0] < number:
                 raise rolled_back(f'the store withholds changes of table "{self.table.name}"')

@@ -230,7 +230,7 @@ def _on_text(made: Statement, name: Name) -> str:
         "length({0}) > 2",
         "{0} || 'x' = 'ax'",
         "starts_with({0}, 'a')",
-        "{0} = 5",
+        "CASE WHEN {0} IN ('5', '05') THEN CAST({0} AS INTEGER) END = 5",
     )
     return choose.pick(forms).format(name.sql)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -493,3 +494,60 @@ def test_a_small_range_reads_few_pages(loaded):
     read = pages_by_segment(sent(loaded, "ReadPages", mark))
     sorted_segments = {info.segment for info in manifest.segments if info.kind == 2}
     assert sum(len(read[one]) for one in read if one in sorted_segments) <= total
+
+
+# --- Days go by -------------------------------------------------------------------------------------
+
+
+def test_idle_writers_are_forgotten_and_may_come_back(database: Database, monkeypatch):
+    shift = 0.0
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + shift)
+    one, other = database.connect(), database.connect()
+    for name in ("t", "u"):
+        one.execute(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, n BIGINT)")
+    for turn in range(1, 5):
+        one.execute("BEGIN")
+        one.execute("INSERT INTO t VALUES (?, 0)", (turn,))
+        one.execute("INSERT INTO u VALUES (?, 0)", (turn,))
+        one.execute("COMMIT")
+        other.session.maintenance.fold(number_of(other, "t"))
+        shift += 3 * 86_400.0 * turn
+        # The table forgets the first writer, while the other still has its half of the transaction.
+        other.execute("INSERT INTO t VALUES (?, 0)", (100 + turn,))
+        other.session.maintenance.fold(number_of(other, "t"))
+        if turn == 3:
+            other.execute("VACUUM")
+        fresh = database.connect()
+        for connection in (one, other, fresh):
+            assert rows(connection, "SELECT count(*) FROM t") == [(2 * turn,)]
+            assert rows(connection, "SELECT count(*) FROM u") == [(turn,)]
+            check_ok(connection)
+    one.execute("UPDATE t SET n = 1 WHERE id < 100")
+    one.execute("UPDATE u SET n = 1")
+    assert database.ask("SELECT sum(n) FROM t") == [(4,)]
+
+
+def number_of(connection: Any, name: str) -> int:
+    with connection.session.reading(everything=True):
+        number: int = connection.session.table(name).id
+        return number
+
+
+def test_an_idle_connection_goes_on_after_days(database: Database, monkeypatch):
+    shift = 0.0
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + shift)
+    idle, busy = database.connect(), database.connect()
+    idle.execute("CREATE TABLE t (id BIGINT PRIMARY KEY)")
+    idle.execute("INSERT INTO t VALUES (1)")
+    for day in range(2, 12):
+        shift += 86_400.0
+        busy.execute("INSERT INTO t VALUES (?)", (day,))
+        busy.session.maintenance.fold(number_of(busy, "t"))
+    idle.execute("INSERT INTO t VALUES (100)")
+    idle.execute("DELETE FROM t WHERE id = 1")
+    refused("E_DUPLICATE_KEY", idle.execute, "INSERT INTO t VALUES (5)")
+    for connection in (idle, busy, database.connect()):
+        assert rows(connection, "SELECT count(*), min(id), max(id) FROM t") == [(11, 2, 100)]
+        check_ok(connection)
