@@ -235,7 +235,7 @@ class DatabaseState:
     def _apply_catalog(self, heads: wire.Heads) -> None:
         known = self.catalog.version if self.catalog is not None else -1
         pinned = self._pin
-        floor = max(known, self._expected_version, pinned.catalog_version if pinned else known)
+        floor = max(known, self._expected_version, pinned.catalog_version if pinned else 0)
         if heads.catalog_version < floor:
             raise rolled_back("the store serves an older catalog than this client has seen")
         if heads.catalog_version == known:

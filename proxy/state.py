@@ -91,6 +91,7 @@ class TableState:
         """Grows with every change of this state; caches of derived values compare it."""
         self._pin = pin
         self._day = today()
+        self._forgotten: dict[bytes, int] = {}
         self._own_writers = own_writers
         self._expected: dict[bytes, tuple[int, bytes]] = {}
         self._expected_chain: tuple[int, bytes] | None = None
@@ -154,7 +155,10 @@ class TableState:
             epoch=self.epoch,
             chain=self.chain,
             frontier=self._pending_ends(),
-            folded={writer: end.number for writer, end in self.manifest.frontier.items()},
+            folded={
+                **self._forgotten,
+                **{writer: end.number for writer, end in self.manifest.frontier.items()},
+            },
             day=self._day,
         )
 
@@ -244,6 +248,8 @@ class TableState:
         chains: dict[bytes, list[PendingDelta]] = {}
         for writer, chain in self.pending.items():
             folded = self.manifest.frontier.get(writer)
+            if folded is None and self.manifest.forgotten > chain[-1].body.epoch:
+                continue  # Folded and forgotten, if the floor allows that.
             kept = [delta for delta in chain if folded is None or delta.number > folded.number]
             if folded is not None and len(kept) < len(chain):
                 last = chain[len(chain) - len(kept) - 1]
@@ -324,11 +330,16 @@ class TableState:
             return
         epoch, ends, day = floor
         idle = today() - day >= IDLE_DAYS and self.manifest.forgotten > epoch
+        if not self.loaded:
+            # The entries of a pin come from several clients, so each may be older than its epoch.
+            idle = self.manifest.forgotten > 0
         reach = self.frontier()
         for writer, (number, seen_hash) in ends.items():
             known = reach.get(writer)
             if known is None and idle:
-                continue  # It was folded after ``epoch``, and its writer has been idle since.
+                # It was folded after ``epoch``, and its writer has been idle since.
+                self._forgotten[writer] = number
+                continue
             if known is None or known[0] < number:
                 raise rolled_back(f'the store withholds changes of table "{self.table.name}"')
             if known[0] == number and known[1] != seen_hash:

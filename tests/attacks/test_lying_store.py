@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -1093,6 +1094,38 @@ def test_no_lie_makes_a_nonce_repeat(
     assert len(sealed) > 100
 
 
+OPTIMISED = """
+import sys
+from pathlib import Path
+from encdb import wire
+from encdb.errors import TamperError
+from tests.attacks.lying_store import World, forge, liar, rows
+
+assert False, "assertions are off here"
+session = World(Path(sys.argv[1])).session()
+liar(session).lies[wire.ReadHeads] = lambda request, honest: forge(
+    honest(request), catalog_version=-1, catalog=None, catalog_links=()
+)
+for attempt in range(2):
+    try:
+        rows(session, "SELECT * FROM t")
+    except TamperError:
+        print("refused")
+"""
+
+
+def test_no_check_is_an_assertion(tmp_path: Path) -> None:
+    """``python -O`` drops assertions; a store without a catalog is refused all the same."""
+    done = subprocess.run(
+        [sys.executable, "-O", "-c", OPTIMISED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout == "refused\nrefused\n", done.stderr
+
+
 # --- Stages, sweeps and checks ----------------------------------------------------------------------
 
 
@@ -1153,5 +1186,4 @@ def test_a_check_that_is_lied_to(past: Past, kind: type, change: Callable[[Any],
 def test_the_lying_store_tells_the_truth_when_it_does_not_lie(past: Past) -> None:
     session = past.world.session(past.copies[-1])
     assert {text: rows(session, text) for text in (*QUESTIONS, JOIN)} == past.now
-    assert os.path.exists(past.copies[-1])
     session.close()
