@@ -29,7 +29,7 @@ def folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="encdb-history-")
 
 
-@settings(max_examples=30, derandomize=True, database=None, phases=[Phase.generate, Phase.shrink])
+@settings(max_examples=20, derandomize=True, database=None, phases=[Phase.generate, Phase.shrink])
 @given(data=st.data())
 def test_answers_are_those_of_plaintext(data):
     with folder() as name:

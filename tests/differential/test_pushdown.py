@@ -488,7 +488,7 @@ def test_order_by_limit(both, keys, order):
         ("SELECT id, x FROM t ORDER BY x DESC NULLS LAST LIMIT 3", True),
         ("SELECT id, n FROM t ORDER BY n LIMIT 3", True),
         ("SELECT id FROM t ORDER BY n, id LIMIT 3", True),
-        ("SELECT id FROM t ORDER BY x NULLS FIRST, id LIMIT 3", False),
+        ("SELECT id FROM t ORDER BY x NULLS FIRST, id LIMIT 3", True),
         ("SELECT id FROM t WHERE lower(s) = 'abc' ORDER BY n, id LIMIT 1", False),
         ("SELECT id FROM t ORDER BY n + 0, id LIMIT 1", False),
         ("SELECT id FROM t ORDER BY -x, id LIMIT 1", False),

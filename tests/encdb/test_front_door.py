@@ -16,14 +16,16 @@ ROOT = Path(encdb.__file__).resolve().parents[1]
 HEAVY = ("numpy", "pyarrow", "duckdb", "sqlglot", "cryptography", "click", "proxy", "indexes")
 
 
-def run(code: str, *, path: list[Path], cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    code: str, *, path: list[Path], cwd: Path, flags: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *flags, "-c", code],
         check=False,
         capture_output=True,
         text=True,
@@ -90,6 +92,7 @@ def test_a_foreign_namespace_package_is_refused(tmp_path: Path):
         "import encdb.__main__ as m, sys; sys.exit(m.main(['init', 'x.db']))",
         path=[alone],
         cwd=tmp_path,
+        flags=("-S",),  # An installed encdb has a package of that name, which would win.
     )
     assert done.returncode == 1, done.stderr
     assert "E_SHADOWED" in done.stderr
