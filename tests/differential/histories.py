@@ -6,6 +6,7 @@ cannot run is left out; one that violates a constraint must fail here with the s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,23 @@ def tuned(choose: Chooser) -> Iterator[str]:
         drawn = [(where, name, choose.pick(values)) for where, name, values in TUNING]
         for where, name, value in drawn:
             patch.setattr(where, name, value)
+        patch.setattr(time, "time", _CLOCK.now)
         yield ", ".join(f"{name}={value}" for _, name, value in drawn)
+
+
+class _Clock:
+    """The time, which a history may put forward by days: merges forget writers that are idle."""
+
+    def __init__(self) -> None:
+        self._real = time.time
+        self.days = 0
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._real() + self.days * 86_400.0
+
+
+_CLOCK = _Clock()
 
 
 class History:
@@ -395,6 +412,12 @@ class History:
         self._dropped += 1
         self._create()
 
+    def _wait(self) -> None:
+        """Days go by."""
+        days = self.choose.pick((1, 2, 9))
+        _CLOCK.days += days
+        self._note(None, f"{days} days go by")
+
     def _check_midway(self) -> None:
         free = [one for one in self._connections if one is not self._holder]
         self._check(self.choose.pick(free))
@@ -435,6 +458,7 @@ _ACTIONS: tuple[tuple[int, Callable[[History], None]], ...] = (
     (3, History._reconnect),
     (4, History._index),
     (1, History._replace),
+    (2, History._wait),
     (1, History._check_midway),
     (20, History.ask),
 )

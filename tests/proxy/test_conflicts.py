@@ -447,6 +447,66 @@ def test_threads_race_for_unique_values_while_merges_run(database: Database, mon
     check_ok(setup)
 
 
+def test_transfers_keep_the_total_while_others_read_merge_and_index(
+    database: Database, monkeypatch
+):
+    monkeypatch.setattr("proxy.compaction.PENDING_DELTAS", 6)
+    setup = database.connect()
+    setup.execute("CREATE TABLE accounts (id INT PRIMARY KEY, owner TEXT, balance BIGINT)")
+    setup.execute("CREATE INDEX ON accounts USING equality (owner)")
+    setup.execute("CREATE TABLE moves (n BIGINT PRIMARY KEY, amount BIGINT)")
+    accounts = [(number, f"o{number % 3}", 100) for number in range(9)]
+    setup.executemany("INSERT INTO accounts VALUES (?, ?, ?)", accounts)
+    moved: list[int] = []
+
+    def transfer(own: Any, number: int, turn: int) -> None:
+        source, target = (number + turn) % 9, (number * 4 + turn * 5 + 1) % 9
+        own.execute("BEGIN")
+        ((balance,),) = rows(own, "SELECT balance FROM accounts WHERE id = ?", (source,))
+        own.execute("UPDATE accounts SET balance = ? WHERE id = ?", (balance - turn, source))
+        own.execute("UPDATE accounts SET balance = balance + ? WHERE id = ?", (turn, target))
+        own.execute("INSERT INTO moves VALUES (?, ?)", (number * 100 + turn, turn))
+        own.execute("COMMIT")
+        moved.append(turn)
+
+    def watch(own: Any) -> None:
+        for _ in range(6):
+            own.execute("BEGIN")
+            assert rows(own, "SELECT sum(balance), count(*) FROM accounts") == [(900, 9)]
+            parts = [
+                rows(own, "SELECT sum(balance) FROM accounts WHERE owner = ?", (f"o{part}",))[0][0]
+                for part in range(3)
+            ]
+            assert sum(parts) == 900
+            own.execute("COMMIT")
+            own.execute("VACUUM accounts")
+
+    def change_schema(own: Any) -> None:
+        for turn in range(3):
+            own.execute(f"CREATE INDEX i{turn} ON accounts USING range (balance)")
+            assert rows(own, "SELECT count(*) FROM accounts WHERE balance > -10000") == [(9,)]
+            own.execute(f"DROP INDEX i{turn}")
+
+    def work(number: int) -> None:
+        with encdb.connect(database.url, keyring=database.keyring) as own:
+            if number == 0:
+                watch(own)
+            elif number == 1:
+                change_schema(own)
+            else:
+                for turn in range(1, 13):
+                    try:
+                        transfer(own, number, turn)
+                    except encdb.ConflictError:
+                        own.rollback()
+
+    run_threads(work, 5)
+    assert moved
+    assert database.ask("SELECT sum(balance) FROM accounts") == [(900,)]
+    assert database.ask("SELECT count(*), sum(amount) FROM moves") == [(len(moved), sum(moved))]
+    check_ok(setup)
+
+
 def database_has(connection: Any, value: int) -> bool:
     return rows(connection, "SELECT name FROM names WHERE id = ?", (value,)) == [(f"n{value}",)]
 
