@@ -292,7 +292,7 @@ def test_heads_pieced_together(past: Past, data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=600)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_heads_pieced_together_many_times(past: Past, data: st.DataObject) -> None:
     piece_together(past, data)
@@ -525,6 +525,8 @@ def test_commits_that_are_lied_about(
 ) -> None:
     """A change takes effect once or not at all, and nobody is told otherwise."""
     for name, (source, before, after) in prepared.items():
+        if often == "once" and name in {"fill", "delete"}:
+            continue  # "large" and "update" are like them; the slow variant has all.
         path = tmp_path / f"{name}.db"
         copy_store(source, path)
         session, change = past.world.session(path), CHANGES[name][-1]
@@ -677,9 +679,9 @@ def of_kind(kind: str, first: int) -> Lie:
 
 @pytest.mark.parametrize(
     "first",
-    [None, "x", b"", 1.5, (), -1, -(1 << 63), 1 << 31, 1 << 44, 1 << 62, (1 << 63) - 1, 1 << 70],
+    [None, "x", 1.5, -1, 1 << 31, 1 << 44, 1 << 62, (1 << 63) - 1, 1 << 70],
 )
-@pytest.mark.parametrize("name", ["insert", "large", "vacuum", "index"])
+@pytest.mark.parametrize("name", ["insert", "fill", "vacuum"])
 def test_leases_of_absurd_numbers(
     copy: Callable[[], Session], past: Past, name: str, first: Any
 ) -> None:
@@ -704,7 +706,7 @@ def test_answers_that_are_no_leases(copy: Callable[[], Session], answer: Any) ->
         session.execute(CHANGES["insert"][0])
 
 
-@pytest.mark.parametrize("first", [0, 7, 30, 64, 4096])
+@pytest.mark.parametrize("first", [0, 30, 4096])
 @pytest.mark.parametrize("kind", ["ordinal", "segment"])
 @pytest.mark.parametrize("name", ["insert", "update", "fill", "vacuum", "index"])
 def test_leases_given_out_before(
@@ -862,36 +864,54 @@ def test_a_block_given_to_two_loads(world: World) -> None:
 
 def test_a_pack_number_given_out_twice(world: World) -> None:
     """Two packs of one number: the rows of one must not be answered with the other's values."""
-    one, two = world.session(), world.session()
-    one.execute("CREATE TABLE t (id BIGINT)")
-    rows(two, "SELECT * FROM t")
+    one, two, fresh = world.session(), world.session(), world.session()
     packs: dict[int, bytes] = {}
+    pages: dict[int, bytes] = {}
 
-    def stage(request: wire.Stage, honest: Honest) -> Any:
+    def stage(request: wire.Stage, honest: Honest) -> wire.Staged:
         packs.update(request.packs)
-        return honest(dataclasses.replace(request, packs=()))
+        pages.update(request.pages)
+        return wire.Staged()
 
-    def read(request: wire.ReadPacks, honest: Honest) -> wire.Blobs:
-        found = [(number, packs[number]) for number in request.ids if number in packs]
-        return wire.Blobs(request.table, *map(tuple, zip(*found, strict=True)))  # type: ignore[arg-type]
+    def commit(request: wire.Commit, honest: Honest) -> Any:
+        changes = []
+        for change in request.changes:
+            swap = change.swap and dataclasses.replace(change.swap, published=())
+            changes.append(dataclasses.replace(change, swap=swap))
+        return honest(dataclasses.replace(request, changes=tuple(changes)))
 
-    fresh = world.session()
-    for session, first in ((one, 1), (two, 1)):
-        liar(session).lies = {
+    def read(request: Any, honest: Honest) -> wire.Blobs:
+        held = pages if isinstance(request, wire.ReadPages) else packs
+        found = tuple(number for number in request.ids if number in held)
+        return wire.Blobs(request.table, found, tuple(held[number] for number in found))
+
+    for session in (one, two, fresh):
+        liar(session).lies |= {
             wire.Stage: stage,
+            wire.Commit: commit,
             wire.ReadPacks: read,
-            wire.Lease: of_kind("segment", first),
+            wire.ReadPages: read,
         }
-    liar(fresh).lies = {wire.ReadPacks: read}
-    liar(one).lies[wire.Lease] = of_kind("segment", 1)
+    one.execute("CREATE TABLE t (id BIGINT)")
+    two.execute_many("INSERT INTO t VALUES (?)", [(n,) for n in range(20_000, 24_096)])
+    _, leased = next(pair for pair in reversed(liar(two).log) if type(pair[0]) is wire.Lease)
+    spare = two.writer.leases(two.catalog.tables[0].id)._numbers[-1]
+    assert leased.first < spare
+    liar(one).lies[wire.Lease] = of_kind("segment", spare)
     one.execute_many("INSERT INTO t VALUES (?)", [(n,) for n in range(8192)])
-    liar(two).lies[wire.Lease] = of_kind("segment", 1)
-    with suppress(TamperError):
-        two.execute_many("INSERT INTO t VALUES (?)", [(n,) for n in range(10_000, 14_096)])
-    right = [(n,) for n in range(8192)]
-    allowed = (None, sorted(right, key=repr))
-    assert ask(fresh, "SELECT id FROM t") in allowed
-    assert ask(fresh, "SELECT id FROM t WHERE id < 4096") in (None, sorted(right[:4096], key=repr))
+    two.execute_many("INSERT INTO t VALUES (?)", [(n,) for n in range(10_000, 14_096)])
+    numbers = [entry.pack for entry in _entries(two)]
+    assert len(set(numbers)) < len(numbers)
+    for session in (one, fresh):
+        with pytest.raises(TamperError):
+            rows(session, "SELECT id FROM t")
+
+
+def _entries(session: Session) -> list[Any]:
+    """Every liveness entry of the one table."""
+    with session.reading():
+        (state,) = session.database.tables.values()
+        return list(state.settled.entries(state.settled.blocks()).values())
 
 
 # --- Snapshots --------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def tuned(choose: Chooser) -> Iterator[str]:
         drawn = [(where, name, choose.pick(values)) for where, name, values in TUNING]
         for where, name, value in drawn:
             patch.setattr(where, name, value)
+        _CLOCK.days = 0
         patch.setattr(time, "time", _CLOCK.now)
         yield ", ".join(f"{name}={value}" for _, name, value in drawn)
 
