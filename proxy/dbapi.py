@@ -73,9 +73,11 @@ class Connection:
         """Run one statement for each row of parameters, as one transaction."""
         return self.cursor().executemany(sql, rows)
 
-    def begin_if_needed(self) -> None:
-        """Begin a transaction when autocommit is off and none is open."""
-        if not self.autocommit and not self.session.in_transaction:
+    def begin_if_needed(self, sql: str) -> None:
+        """Begin a transaction when autocommit is off, none is open and the statement belongs in one."""
+        if self.autocommit or self.session.in_transaction:
+            return
+        if self.session.belongs_in_transaction(sql):
             self.session.begin()
 
     def commit(self) -> None:
@@ -149,7 +151,7 @@ class Cursor:
         """Run one statement; ``parameters`` fill ``?`` or ``$1`` … in order."""
         session = self.connection.session
         self._drop()
-        self.connection.begin_if_needed()
+        self.connection.begin_if_needed(sql)
         self._result = session.execute(sql, parameters)
         return self
 
@@ -157,7 +159,7 @@ class Cursor:
         """Run one statement for each row of parameters; all of them take effect, or none."""
         session = self.connection.session
         self._drop()
-        self.connection.begin_if_needed()
+        self.connection.begin_if_needed(sql)
         self._result = session.execute_many(sql, rows)
         return self
 

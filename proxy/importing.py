@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from encdb.errors import ProgrammingError, UsageError, err
+from indexes.types import ColumnType
 
 from . import schema
 from .arrow import nulls
@@ -154,7 +155,7 @@ class _Import:
                     f'table "{table.name}" has no column "{name}"',
                     suggest(name, (one.name for one in table.columns)),
                 )
-            if column.type.arrow != kind.arrow:
+            if not fits(kind, column.type):
                 raise err(
                     ProgrammingError,
                     "E_TYPE_MISMATCH",
@@ -192,7 +193,9 @@ class _Import:
             sink = RowSink(transaction, self._session.database.tables[table.id])
             for first, batch in self._remembering(pieces, source):
                 line = first + batch.num_rows
-                sink.add(self._arrange(table, batch))
+                rows = self._arrange(table, batch)
+                self._session.changer.check_rows(table, rows)
+                sink.add(rows)
                 if self._progress is not None:
                     self._progress(self._name, self.committed + sink.total)
                 if self._batch is not None and sink.total >= self._batch:
@@ -242,6 +245,13 @@ class _Import:
         ]
         fields = [pa.field(column.name, column.type.arrow) for column in table.columns]
         return pa.record_batch(arrays, schema=pa.schema(fields))
+
+
+def fits(kind: ColumnType, column: ColumnType) -> bool:
+    """Whether every value of a source's type is a value of the column."""
+    if kind.kind is not column.kind or kind.arrow != column.arrow:
+        return False
+    return column.length is None or (kind.length is not None and kind.length <= column.length)
 
 
 def new_table(

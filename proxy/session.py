@@ -182,6 +182,11 @@ class Session:
             self._parsed.popitem(last=False)
         return found[0]
 
+    def belongs_in_transaction(self, text: str) -> bool:
+        """Whether a statement reads or changes rows; schema changes and VACUUM commit alone."""
+        statement = self.parse(text)
+        return isinstance(statement, sql.Query | sql.Insert | sql.Update | sql.Delete | sql.Explain)
+
     def execute(self, text: str, parameters: Sequence[object] = ()) -> Result:
         """Run one statement.
 

@@ -92,6 +92,7 @@ class History:
         self._holder: Any = None
         """The connection that has a transaction open."""
         self._dropped = 0
+        self._repeatable: list[Query] = []
 
     def close(self) -> None:
         """Close both databases."""
@@ -114,8 +115,13 @@ class History:
         action(self)
 
     def ask(self) -> None:
-        """Compare the answers to one query."""
-        query = draw_query(self.choose, self._tables)
+        """Compare the answers to one query: a new one, or an old one over what the tables hold now."""
+        if self._repeatable and self.choose.chance(20):
+            query = self.choose.pick(self._repeatable)
+        else:
+            query = draw_query(self.choose, self._tables)
+            if "@@" not in query.sql:
+                self._repeatable.append(query)
         try:
             expected = self._oracle.ask(query.plain, query.parameters)
         except duckdb.Error as error:
@@ -410,6 +416,7 @@ class History:
         connection.execute(f"DROP TABLE {table.name}")
         self._oracle.drop(table.name)
         self._tables.remove(table)
+        self._repeatable.clear()
         self._dropped += 1
         self._create()
 

@@ -43,6 +43,7 @@ def test_answers_after_a_longer_history(seed: int, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(max_examples=DEEP_HISTORIES)
 @given(data=st.data())
 def test_answers_are_those_of_plaintext_deep(data):

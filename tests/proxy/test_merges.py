@@ -14,7 +14,7 @@ from encdb import wire
 from encdb.trace import Event
 from indexes.types import ColumnType, Kind
 from proxy.importing import IndexSpec, import_table
-from proxy.loading.table import LoadedTable
+from proxy.loading import LoadedTable, read_table
 from tests.fixtures.databases import Database, check_ok, refused, rows
 
 WORDS = ("asthma", "measles", "smoker", "runner")
@@ -349,6 +349,33 @@ def test_a_load_that_fails_leaves_nothing(connection):
         )
     assert rows(connection, "SELECT count(*) FROM t") == [(100,)]
     connection.execute("VACUUM t")
+    check_ok(connection)
+
+
+@pytest.mark.parametrize(
+    ("columns", "text", "code"),
+    [
+        ("a BIGINT CHECK (a > 0), s TEXT", "a,s\n1,x\n-1,y\n", "E_CHECK"),
+        ("a BIGINT, s TEXT CHECK (s <> 'y')", "a,s\n1,x\n1,y\n", "E_CHECK"),
+        ("a BIGINT UNIQUE, s TEXT", "a,s\n1,x\n1,y\n", "E_DUPLICATE_KEY"),
+        ("a BIGINT, s TEXT NOT NULL", "a,s\n1,x\n1,\n", "E_NOT_NULL"),
+        ("a BIGINT, s VARCHAR(3)", "a,s\n1,abcd\n", "E_TYPE_MISMATCH"),
+        ("a BIGINT, s JSON", "a,s\n1,abcd\n", "E_TYPE_MISMATCH"),
+        ("a INT, s TEXT", "a,s\n1,abcd\n", "E_TYPE_MISMATCH"),
+        ("a BIGINT, s TEXT", "a,t\n1,abcd\n", "E_UNKNOWN_COLUMN"),
+    ],
+)
+def test_a_load_meets_the_constraints_of_its_table(connection, tmp_path, columns, text, code):
+    connection.execute(f"CREATE TABLE t ({columns})")
+    path = tmp_path / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    refused(code, lambda: import_table(connection.session, read_table(path, name="t"), "t"))
+    assert rows(connection, "SELECT count(*) FROM t") == [(0,)]
+    path.write_text("s,a\nok,5\n", encoding="utf-8")
+    kinds = {column.name: column.type for column in connection.session.table("t").columns}
+    if "JSON" not in columns:
+        import_table(connection.session, read_table(path, name="t", overrides=kinds), "t")
+        assert rows(connection, "SELECT a, s FROM t") == [(5, "ok")]
     check_ok(connection)
 
 

@@ -350,6 +350,22 @@ def test_without_autocommit_a_transaction_begins_by_itself(people, database):
     assert database.ask("SELECT count(*) FROM people") == [(2,)]
 
 
+def test_without_autocommit_a_schema_change_commits_alone(people, database):
+    manual = database.connect(autocommit=False)
+    manual.execute("CREATE TABLE other (a INT)")
+    assert not manual.in_transaction
+    manual.execute("INSERT INTO other VALUES (1)")
+    refused("E_NOT_SUPPORTED", manual.execute, "CREATE INDEX ON other USING range (a)")
+    manual.commit()
+    manual.execute("CREATE INDEX ON other USING range (a)")
+    manual.execute("VACUUM")
+    manual.execute("BEGIN")
+    manual.execute("DELETE FROM other")
+    manual.execute("ROLLBACK")
+    assert not manual.in_transaction
+    assert database.ask("SELECT a FROM other") == [(1,)]
+
+
 def test_a_connection_as_context_manager_commits_or_rolls_back(people, database):
     with database.connect(autocommit=False) as manual:
         manual.execute("DELETE FROM people WHERE id = 1")
