@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, overload
 
@@ -26,7 +26,7 @@ Id: TypeAlias = int | bytes
 
 _SEALED: Final = frozenset({"blob", "blobs", "catalog", "manifest"})
 """Fields whose bytes are ciphertext: a trace keeps their sizes. All other bytes are ids."""
-_SEALED_PAIRS: Final = frozenset({"rows_added", "pages", "packs"})
+_SEALED_PAIRS: Final = frozenset({"rows_added", "pages", "packs", "added"})
 """Fields of (id, ciphertext) pairs."""
 _sessions = itertools.count(1)
 
@@ -219,6 +219,17 @@ class Recorder:
             answers.append(answer)
         return answer
 
+    def claim(self, request: wire.Claim) -> wire.Claimed:
+        """Claim, recorded."""
+        with self.exchange(request) as answers:
+            answer = self._store.claim(request)
+            answers.append(answer)
+        return answer
+
+    def interrupt(self) -> None:
+        """Interrupt the store behind."""
+        self._store.interrupt()
+
     def describe(self) -> Description:
         """Kind and size of the store behind."""
         return self._store.describe()
@@ -241,9 +252,22 @@ class _RecordedSnapshot:
     def read(self, request: wire.ReadKeys) -> wire.Keys: ...
     @overload
     def read(self, request: wire.ListIds) -> wire.Ids: ...
+    @overload
+    def read(self, request: wire.ReadLayout) -> wire.Layout: ...
     def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
         """Read, recorded."""
         with self._recorder.exchange(request) as answers:
             answer = self._snapshot.read(request)
             answers.append(answer)
         return answer
+
+    def read_all(self, requests: Sequence[wire.ReadRequest]) -> tuple[wire.ReadResponse, ...]:
+        """Read several, recorded: all requests go before the first answer comes."""
+        if not requests:
+            return ()
+        with ExitStack() as stack:
+            exchanges = [stack.enter_context(self._recorder.exchange(one)) for one in requests]
+            answers = self._snapshot.read_all(requests)
+            for exchange, answer in zip(exchanges, answers, strict=True):
+                exchange.append(answer)
+        return answers

@@ -50,6 +50,10 @@ NO_EPOCH: Final = -1
 
 Relation: TypeAlias = Literal["rows", "packs", "pages", "tombstones"]
 LeaseKind: TypeAlias = Literal["ordinal", "segment"]
+ClaimKind: TypeAlias = Literal["merge", "write"]
+
+CLAIM_SECONDS: Final = 60
+"""Longest time for which a claim is granted at once; its holder asks again to keep it."""
 
 
 # --- Reading: one store snapshot answers all requests of a statement. ------------------------------
@@ -164,6 +168,16 @@ class DeltaBlob:
         sorted_frontier([(self.writer, self.n)])
         if type(self.blob) is not bytes:
             raise malformed("a delta is not bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLayout:
+    """Ask for everything clear that a copy of the whole store needs beside its blobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Ask what the store is and how large."""
 
 
 def _malformed_answer() -> TamperError:
@@ -291,6 +305,117 @@ class Keys:
             _require((label,), int)
 
 
+@dataclass(frozen=True, slots=True)
+class FoldedEnd:
+    """Where a writer ended whose deltas were all folded, so that a repeated commit is recognised.
+
+    Attributes:
+        writer: 16 bytes.
+        n: number of its last folded delta.
+        digest: SHA-256 of that delta.
+        day: days since 1970 when it was folded.
+    """
+
+    writer: bytes
+    n: int
+    digest: bytes
+    day: int
+
+    def __post_init__(self) -> None:
+        _require((self.writer,), bytes, 16)
+        _require((self.digest,), bytes, 32)
+        _require((self.n, self.day), int)
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """What the store keeps of one table beside its blobs.
+
+    Attributes:
+        table: the table's id.
+        epoch: epoch of the current manifest, 0 for none.
+        manifest: the sealed manifest, ``None`` for none.
+        links: links of the epochs 1 ... ``epoch``.
+        next_ordinal: the first ordinal that was never leased.
+        next_segment: the first segment number that was never leased.
+        folded: ends of folded writers, by writer.
+    """
+
+    table: int
+    epoch: int
+    manifest: bytes | None
+    links: tuple[bytes, ...]
+    next_ordinal: int
+    next_segment: int
+    folded: tuple[FoldedEnd, ...]
+
+    def __post_init__(self) -> None:
+        _require((self.table, self.epoch, self.next_ordinal, self.next_segment), int)
+        _require(() if self.manifest is None else (self.manifest,), bytes)
+        _require(self.links, bytes, 32)
+        _require(self.folded, FoldedEnd)
+        for one in self.folded:
+            one.__post_init__()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The whole store beside its blobs, at the snapshot.
+
+    Attributes:
+        database: 16 bytes, the database's identity.
+        format: storage format.
+        incarnation: 16 bytes.
+        catalog_version: current version.
+        catalog: the sealed catalog of that version.
+        catalog_links: links of the versions 0 ... ``catalog_version``.
+        tables: every table, by id.
+    """
+
+    database: bytes
+    format: int
+    incarnation: bytes
+    catalog_version: int
+    catalog: bytes
+    catalog_links: tuple[bytes, ...]
+    tables: tuple[TableLayout, ...]
+
+    def __post_init__(self) -> None:
+        _require((self.database, self.incarnation), bytes, 16)
+        _require((self.format, self.catalog_version), int)
+        _require((self.catalog,), bytes)
+        _require(self.catalog_links, bytes, 32)
+        _require(self.tables, TableLayout)
+        for one in self.tables:
+            one.__post_init__()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a store says about itself.
+
+    Attributes:
+        product: the database below.
+        version: its version, such as 3, 40, 1.
+        bytes: size of everything it keeps, with what is free inside.
+        free: bytes that hold nothing and are used again.
+        writable: whether writing is possible at all.
+    """
+
+    product: Literal["SQLite", "PostgreSQL"]
+    version: tuple[int, ...]
+    bytes: int
+    free: int
+    writable: bool
+
+    def __post_init__(self) -> None:
+        if self.product not in {"SQLite", "PostgreSQL"}:
+            raise _malformed_answer()
+        _require(self.version, int)
+        _require((self.bytes, self.free), int)
+        _require((self.writable,), bool)
+
+
 # --- Writing: one Commit is one store transaction. -------------------------------------------------
 
 
@@ -405,12 +530,14 @@ class Commit:
         catalog_version: the version that the writer has verified.
         changes: at most one per table.
         catalog: the new catalog, if the transaction changes it.
+        holder: 16 bytes, who sends it; only the holder of a ``write`` claim may change its table.
     """
 
     id: bytes
     catalog_version: int
     changes: tuple[TableChange, ...] = ()
     catalog: CatalogChange | None = None
+    holder: bytes = b""
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.changes, key=lambda change: change.table))
@@ -432,10 +559,11 @@ class Committed:
 class Stale:
     """Nothing was written: the writer's view of ``what`` is out of date. Read heads and try again.
 
-    ``stage`` is final instead: the stage was swept, and its pages have to be built anew.
+    ``stage`` is final instead: the stage was swept, and its pages have to be built anew. ``held``
+    asks for patience: another client has claimed the table's writes for a moment.
     """
 
-    what: Literal["catalog", "epoch", "frontier", "stage"]
+    what: Literal["catalog", "epoch", "frontier", "stage", "held"]
     table: int = 0
 
 
@@ -480,6 +608,43 @@ class Leased:
 
     def __post_init__(self) -> None:
         _require((self.first, self.count), int)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Ask for a right that one client at a time has on a table, or give it back.
+
+    Claims spare work and promise nothing: a merge is still a compare-and-swap on the epoch. ``merge``
+    keeps others from building the same merge; ``write`` makes the commits of others wait, so that a
+    change which needs the table to stand still comes to an end among busy writers. A claim ends by
+    itself, so a client that died holds nobody up for longer than its seconds.
+
+    Attributes:
+        table: the table's id.
+        kind: ``merge`` or ``write``.
+        holder: 16 random bytes of the connection.
+        seconds: how long, at most :data:`CLAIM_SECONDS`; 0 gives the claim back.
+    """
+
+    table: int
+    kind: ClaimKind
+    holder: bytes
+    seconds: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds", index(self.seconds))
+        if not 0 <= self.seconds <= CLAIM_SECONDS or len(self.holder) != 16:
+            raise malformed("a claim without a holder or an end")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Whether the claim was granted; giving one back always is."""
+
+    granted: bool
+
+    def __post_init__(self) -> None:
+        _require((self.granted,), bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,7 +708,71 @@ class Genesis:
     link: bytes
 
 
-_Answer = TypeVar("_Answer", Heads, Blobs, Keys, Ids, Leased)
+# --- Copying a whole store, still sealed. ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write blobs into a store that is being copied into, and drop what the source dropped.
+
+    The same message may be sent again. Blobs are immutable, so an id that is there already is
+    written anew only to mend what a comparison found different.
+
+    Attributes:
+        table: the table's id; its relations are made when they are missing.
+        relation: ``rows``, ``packs`` or ``pages``.
+        added: (id, blob) to write.
+        removed: ids to drop; those that are not there are ignored.
+    """
+
+    table: int
+    relation: Literal["rows", "packs", "pages"]
+    added: Pairs = ()
+    removed: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "added", sorted_pairs(self.added))
+        object.__setattr__(self, "removed", distinct_ids(self.removed))
+
+
+@dataclass(frozen=True, slots=True)
+class TableContent:
+    """The small relations of one table, complete.
+
+    Attributes:
+        table: the table's id.
+        deltas: every delta, by writer and number.
+        claims: (tag, label) of every claim.
+        tombstones: every label.
+    """
+
+    table: int
+    deltas: tuple[DeltaBlob, ...]
+    claims: Claims
+    tombstones: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "deltas", tuple(sorted(self.deltas, key=lambda one: (one.writer, one.n)))
+        )
+        object.__setattr__(self, "claims", sorted_claims(self.claims))
+        object.__setattr__(self, "tombstones", distinct_ids(self.tombstones))
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Complete a store that was copied into: from now on it can be opened.
+
+    Attributes:
+        layout: of the source, at the snapshot that the copy ends with.
+        contents: one entry per table of ``layout``.
+    """
+
+    layout: Layout
+    contents: tuple[TableContent, ...]
+
+
+_Answer = TypeVar("_Answer", Heads, Blobs, Keys, Ids, Leased, Layout, Claimed, Described)
 
 
 def verified(answer: object, kind: type[_Answer]) -> _Answer:
@@ -558,9 +787,13 @@ def verified(answer: object, kind: type[_Answer]) -> _Answer:
     return answer
 
 
-ReadRequest: TypeAlias = ReadHeads | ReadPages | ReadRows | ReadPacks | ReadKeys | ListIds
-ReadResponse: TypeAlias = Heads | Blobs | Keys | Ids
-WriteRequest: TypeAlias = Commit | Lease | Stage | Sweep
-WriteResponse: TypeAlias = Committed | Stale | Conflict | Leased | Staged | Swept
-Request: TypeAlias = ReadRequest | WriteRequest | Genesis
-Response: TypeAlias = ReadResponse | WriteResponse
+ReadRequest: TypeAlias = (
+    ReadHeads | ReadPages | ReadRows | ReadPacks | ReadKeys | ListIds | ReadLayout
+)
+ReadResponse: TypeAlias = Heads | Blobs | Keys | Ids | Layout
+WriteRequest: TypeAlias = Commit | Lease | Stage | Sweep | Claim
+WriteResponse: TypeAlias = Committed | Stale | Conflict | Leased | Staged | Swept | Claimed
+CopyRequest: TypeAlias = Put | Finish
+CopyResponse: TypeAlias = Staged | Committed
+Request: TypeAlias = ReadRequest | WriteRequest | CopyRequest | Genesis | Describe
+Response: TypeAlias = ReadResponse | WriteResponse | CopyResponse | Described

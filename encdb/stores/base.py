@@ -9,6 +9,7 @@ full, and :class:`encdb.errors.TamperError` when its files are damaged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, overload
@@ -53,8 +54,14 @@ class StoreSnapshot(Protocol):
     def read(self, request: wire.ReadKeys) -> wire.Keys: ...
     @overload
     def read(self, request: wire.ListIds) -> wire.Ids: ...
+    @overload
+    def read(self, request: wire.ReadLayout) -> wire.Layout: ...
     def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
         """Answer one request from the snapshot."""
+        ...
+
+    def read_all(self, requests: Sequence[wire.ReadRequest]) -> tuple[wire.ReadResponse, ...]:
+        """Answer several requests that do not depend on each other, in one round trip."""
         ...
 
 
@@ -89,10 +96,43 @@ class Store(Protocol):
         """Drop what expired stages left behind."""
         ...
 
+    def claim(self, request: wire.Claim) -> wire.Claimed:
+        """Grant, renew or take back a right that one client at a time has."""
+        ...
+
     def describe(self) -> Description:
         """Kind and size."""
         ...
 
+    def interrupt(self) -> None:
+        """Make a request that another thread waits for fail soon (``E_INTERRUPTED``); harmless otherwise."""
+        ...
+
     def close(self) -> None:
         """Release the store. Closing twice is harmless."""
+        ...
+
+
+class ReceivingStore(Protocol):
+    """A store that a copy is being written into. Nobody can open it before it is finished."""
+
+    @property
+    def url(self) -> str:
+        """Where the store is, without credentials."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[StoreSnapshot]:
+        """What was written so far: ``ListIds`` and reads of blobs, to go on with and to compare."""
+        ...
+
+    def put(self, request: wire.Put) -> wire.Staged:
+        """Write blobs, durably."""
+        ...
+
+    def finish(self, request: wire.Finish) -> wire.Committed:
+        """Write the rest and open the store to the world, in one transaction."""
+        ...
+
+    def close(self) -> None:
+        """Release the store; what was written stays, to be resumed."""
         ...

@@ -79,6 +79,14 @@ class LyingStore:
         """Sweep, perhaps."""
         return self.answer(request, self.honest.sweep)
 
+    def claim(self, request: wire.Claim) -> Any:
+        """Grant a claim, perhaps."""
+        return self.answer(request, self.honest.claim)
+
+    def interrupt(self) -> None:
+        """Interrupt the honest store."""
+        self.honest.interrupt()
+
     def describe(self) -> Description:
         """What the honest store says."""
         return self.honest.describe()
@@ -99,6 +107,9 @@ class _LyingSnapshot:
 
     def read(self, request: Any) -> Any:
         return self._store.answer(request, self._snapshot.read)
+
+    def read_all(self, requests: Any) -> Any:
+        return tuple(self.read(request) for request in requests)
 
 
 class World:

@@ -96,6 +96,8 @@ class SqliteSnapshot:
     def read(self, request: wire.ReadKeys) -> wire.Keys: ...
     @overload
     def read(self, request: wire.ListIds) -> wire.Ids: ...
+    @overload
+    def read(self, request: wire.ReadLayout) -> wire.Layout: ...
     def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
         """Answer one request; see :mod:`encdb.wire` for the pairs."""
         if not self._open:
@@ -114,8 +116,14 @@ class SqliteSnapshot:
                     return self._keys(table, tags)
                 case wire.ListIds(table, name):
                     return self._list(table, name)
+                case wire.ReadLayout():
+                    return self._layout()
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
+
+    def read_all(self, requests: Sequence[wire.ReadRequest]) -> tuple[wire.ReadResponse, ...]:
+        """Answer several requests; without a network there are no round trips to spare."""
+        return tuple(self.read(request) for request in requests)
 
     def _all(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, values).fetchall()
@@ -154,6 +162,43 @@ class SqliteSnapshot:
         key = _ID_COLUMN[name]
         found = self._all(f'SELECT "{key}" FROM "{relation(name, table)}" ORDER BY "{key}"')
         return wire.Ids(table=table, ids=tuple(number for (number,) in found))
+
+    def _layout(self) -> wire.Layout:
+        """The whole store beside its blobs."""
+        ((database, incarnation, number, version),) = self._all(
+            "SELECT database, incarnation, format, catalog_version FROM heads"
+        )
+        ((catalog,),) = self._all("SELECT blob FROM catalog WHERE version = ?", (version,))
+        tables = [
+            wire.TableLayout(
+                table=table,
+                epoch=epoch,
+                manifest=manifest,
+                links=self._links("SELECT link FROM links WHERE tbl = ? ORDER BY epoch", (table,)),
+                next_ordinal=ordinal,
+                next_segment=segment,
+                folded=tuple(
+                    wire.FoldedEnd(*end)
+                    for end in self._all(
+                        "SELECT writer, n, digest, day FROM folded WHERE tbl = ? ORDER BY writer",
+                        (table,),
+                    )
+                ),
+            )
+            for table, epoch, manifest, ordinal, segment in self._all(
+                "SELECT tbl, epoch, manifest, ordinal, segment FROM tables JOIN leases USING (tbl)"
+                " ORDER BY tbl"
+            )
+        ]
+        return wire.Layout(
+            database=database,
+            format=number,
+            incarnation=incarnation,
+            catalog_version=version,
+            catalog=catalog,
+            catalog_links=self._links("SELECT link FROM catalog ORDER BY version", ()),
+            tables=tuple(tables),
+        )
 
     def _expect(self, value: object, kind: type) -> None:
         """SQLite stores any type in any column, and the file is not trusted."""

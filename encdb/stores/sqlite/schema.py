@@ -13,6 +13,7 @@ Database-wide::
     leases    table → next ordinal, next segment number
     stages    (table, stage) → deadline in seconds since 1970, SWEPT once it was dropped
     staged    (table, stage, kind, number): segments and packs that a stage has written
+    claims    (table, kind) → holder and deadline in seconds since 1970; made by the first claim
     folded    (table, writer) → number and SHA-256 of its last folded delta, so that a commit whose
               answer was lost is recognised even after a merge
 
@@ -61,6 +62,11 @@ _SHARED: Final[dict[str, tuple[_Columns, tuple[str, ...], frozenset[str]]]] = {
         ("tbl", "writer"),
         frozenset(),
     ),
+    "claims": (
+        {"tbl": int, "kind": str, "holder": bytes, "deadline": int},
+        ("tbl", "kind"),
+        frozenset(),
+    ),
 }
 _PER_TABLE: Final[dict[str, tuple[_Columns, tuple[str, ...]]]] = {
     "rows": ({"label": int, "blob": bytes}, ("label",)),
@@ -70,7 +76,7 @@ _PER_TABLE: Final[dict[str, tuple[_Columns, tuple[str, ...]]]] = {
     "tombstones": ({"label": int}, ("label",)),
     "deltas": ({"writer": bytes, "n": int, "blob": bytes}, ("writer", "n")),
 }
-TABLE_KEYED: Final = ("tables", "links", "leases", "stages", "staged", "folded")
+TABLE_KEYED: Final = ("tables", "links", "leases", "stages", "staged", "folded", "claims")
 """Shared relations with rows of a logical table, which go when it is dropped."""
 
 RELATIONS: Final = tuple(_PER_TABLE)
@@ -83,10 +89,13 @@ def relation(name: str, table: int) -> str:
 
 def create_shared() -> tuple[str, ...]:
     """CREATE TABLE statements of the database-wide relations."""
-    return tuple(
-        _render(name, columns, key, frozenset(columns) - nullable)
-        for name, (columns, key, nullable) in _SHARED.items()
-    )
+    return tuple(create_shared_relation(name) for name in _SHARED)
+
+
+def create_shared_relation(name: str) -> str:
+    """CREATE TABLE statement of one database-wide relation."""
+    columns, key, nullable = _SHARED[name]
+    return _render(name, columns, key, frozenset(columns) - nullable)
 
 
 def create_table(table: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from encdb import wire
 from encdb.errors import InterfaceError, ProgrammingError, StoreUnavailable, err
 from encdb.stores.base import Description
 
-from . import staging, writing
+from . import claims, staging, writing
 from .connection import connect, damaged, needs_immutable, recognise, translated
 from .creation import create_file
 from .reading import SeenHeads, SqliteSnapshot
@@ -91,7 +91,9 @@ class SqliteStore:
                     "Open the store again",
                 )
             with translated(self._path):
-                self._writer = connect(self._path)
+                writer = connect(self._path)
+                claims.prepare(writer)
+            self._writer = writer
         return self._writer
 
     def _identity(self) -> tuple[int, int] | None:
@@ -165,6 +167,18 @@ class SqliteStore:
         writer = self._writing()
         with translated(self._path):
             return staging.sweep(writer, request)
+
+    def claim(self, request: wire.Claim) -> wire.Claimed:
+        """Grant, renew or take back a right that one client at a time has."""
+        writer = self._writing()
+        with translated(self._path):
+            return claims.claim(writer, request)
+
+    def interrupt(self) -> None:
+        """Make a statement that another thread waits for fail soon; harmless otherwise."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.interrupt()
 
     def describe(self) -> Description:
         """Kind and size."""

@@ -138,10 +138,20 @@ class _Writer:
                 raise Refused(wire.Stale("catalog", change.table))
             if self._epochs[change.table] != change.epoch:
                 raise Refused(wire.Stale("epoch", change.table))
+            if self._held(change.table):
+                raise Refused(wire.Stale("held", change.table))
         for change in commit.changes:
             _TableWriter(self._connection, change).carry_out()
         if catalog is not None:
             self._change_catalog(catalog)
+
+    def _held(self, table: int) -> bool:
+        """Whether another client has claimed the table's writes for now."""
+        holder = self._value(
+            "SELECT holder FROM claims WHERE tbl = ? AND kind = 'write' AND deadline > ?",
+            (table, int(time.time())),
+        )
+        return holder is not None and holder != self._commit.holder
 
     def _create(self, table: int) -> None:
         for statement in schema.create_table(table):
