@@ -190,7 +190,7 @@ STORAGE: Final[dict[str, CodeInfo]] = {
         "08001",
         2,
         "The store's URL has a scheme that this version does not serve.",
-        "Use a plain path or sqlite:///path",
+        "Use a path, sqlite:///path, postgresql://host/database or https://host:port/name",
     ),
     "E_STORE_LOCKED": CodeInfo(
         "Store locked",

@@ -8,6 +8,27 @@ What the file shows to whoever steals it: the relations of ``schema`` with their
 ids, padded sizes and, through SQLite's own page order, roughly in which order they were written.
 """
 
+from __future__ import annotations
+
+from encdb import wire
+from encdb.stores import sqlite_path
+from encdb.stores.base import ReceivingStore
+
 from .store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "create_url", "open_url", "receive_url"]
+
+
+def open_url(url: str) -> SqliteStore:
+    """Open an existing store; see :func:`encdb.stores.open_store`."""
+    return SqliteStore.open(sqlite_path(url))
+
+
+def create_url(url: str, genesis: wire.Genesis) -> SqliteStore:
+    """Make a new store; see :func:`encdb.stores.create_store`."""
+    return SqliteStore.create(sqlite_path(url), genesis)
+
+
+def receive_url(url: str, genesis: wire.Genesis) -> ReceivingStore:
+    """Make a store to copy into; see :func:`encdb.stores.receive_store`."""
+    raise NotImplementedError
