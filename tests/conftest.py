@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.data", "tests.fixtures.databases", "tests.fixtures.stores"]
+# In this order: pytest rewrites the assertions of a module only before another one imports it.
+pytest_plugins = [
+    "tests.fixtures.data",
+    "tests.fixtures.kinds",
+    "tests.fixtures.databases",
+    "tests.fixtures.stores",
+]
 
 # Machines differ and tests share them, so no example fails for being slow.
 settings.register_profile(
