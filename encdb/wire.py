@@ -339,6 +339,8 @@ class TableLayout:
         next_ordinal: the first ordinal that was never leased.
         next_segment: the first segment number that was never leased.
         folded: ends of folded writers, by writer.
+        staged_segments: segments of unpublished stages; a copy leaves their pages out.
+        staged_packs: packs of unpublished stages; a copy leaves their columns out.
     """
 
     table: int
@@ -348,9 +350,13 @@ class TableLayout:
     next_ordinal: int
     next_segment: int
     folded: tuple[FoldedEnd, ...]
+    staged_segments: tuple[int, ...] = ()
+    staged_packs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require((self.table, self.epoch, self.next_ordinal, self.next_segment), int)
+        _require(self.staged_segments, int)
+        _require(self.staged_packs, int)
         _require(() if self.manifest is None else (self.manifest,), bytes)
         _require(self.links, bytes, 32)
         _require(self.folded, FoldedEnd)
@@ -763,8 +769,11 @@ class TableContent:
 class Finish:
     """Complete a store that was copied into: from now on it can be opened.
 
+    The relations of tables that the layout does not name are dropped, and those that are missing are
+    made. The same message may be sent again when its answer was lost.
+
     Attributes:
-        layout: of the source, at the snapshot that the copy ends with.
+        layout: of the source, at the snapshot that the copy ends with, without its stages.
         contents: one entry per table of ``layout``.
     """
 

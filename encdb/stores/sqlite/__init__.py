@@ -1,8 +1,9 @@
 """The SQLite store: one file, the standard driver, WAL mode and full synchronisation.
 
 ``connection`` opens files safely and translates failures, ``schema`` lays out the relations,
-``reading`` answers from a snapshot, ``writing`` applies commits, ``staging`` leases numbers and
-writes unpublished pages, and ``store`` puts them behind the protocol of :mod:`encdb.stores.base`.
+``reading`` and ``layout`` answer from a snapshot, ``writing`` applies commits, ``staging`` leases numbers
+and writes unpublished pages, and ``store`` puts them behind the protocol of :mod:`encdb.stores.base`;
+``receiving`` is a file that another store is being copied into.
 
 What the file shows to whoever steals it: the relations of ``schema`` with their row counts, opaque
 ids, padded sizes and, through SQLite's own page order, roughly in which order they were written.
@@ -14,6 +15,7 @@ from encdb import wire
 from encdb.stores import sqlite_path
 from encdb.stores.base import ReceivingStore
 
+from .receiving import SqliteReceiving
 from .store import SqliteStore
 
 __all__ = ["SqliteStore", "create_url", "open_url", "receive_url"]
@@ -31,4 +33,4 @@ def create_url(url: str, genesis: wire.Genesis) -> SqliteStore:
 
 def receive_url(url: str, genesis: wire.Genesis) -> ReceivingStore:
     """Make a store to copy into; see :func:`encdb.stores.receive_store`."""
-    raise NotImplementedError
+    return SqliteReceiving.open(sqlite_path(url), genesis)

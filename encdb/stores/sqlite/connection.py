@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -26,7 +26,7 @@ from encdb.errors import (
     err,
 )
 
-from .schema import APPLICATION_ID
+from .schema import APPLICATION_ID, INCOMPLETE
 
 BUSY_SECONDS: Final = 5.0
 _MAGIC: Final = b"SQLite format 3\0"
@@ -115,7 +115,8 @@ def recognise(path: str) -> int:
     """The storage format of the encdb store at ``path``, from its header alone.
 
     Raises:
-        StoreUnavailable: there is no file, it cannot be read, or it is not an encdb store.
+        StoreUnavailable: there is no file, it cannot be read, it is not an encdb store, or it is the
+            target of a copy that has not ended.
         FormatError: the format is not the one that this version reads.
     """
     try:
@@ -139,6 +140,8 @@ def recognise(path: str) -> int:
             f"{path} is an SQLite database, but not an encdb store",
         )
     found = int.from_bytes(header[60:64], "big")
+    if found == INCOMPLETE:
+        refuse_incomplete(path)
     if found > wire.FORMAT_VERSION:
         raise err(
             FormatError,
@@ -179,6 +182,31 @@ def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def refuse_incomplete(path: str) -> NoReturn:
+    """Refuse the target of a copy that has not ended."""
+    raise err(
+        StoreUnavailable, "E_STORE_INCOMPLETE", f"the store {path} is an unfinished copy of another"
+    )
+
+
+def refuse_code(connection: sqlite3.Connection, path: str) -> None:
+    """Refuse triggers and views: encdb makes tables only, and they would run their maker's code."""
+    foreign = "SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')"
+    if connection.execute(foreign).fetchone() is not None:
+        damaged(path, "somebody added a trigger or view")
+
+
+def use_log(connection: sqlite3.Connection) -> None:
+    """Turn write-ahead logging on in a file that came without it.
+
+    A copy that was killed after its last step lacks it, and so does a file that VACUUM INTO wrote. Where
+    it cannot be turned on, in a file that is read only or in use, readers and writers wait for each other.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
 
 
 def needs_immutable(path: str) -> bool:

@@ -17,6 +17,8 @@ from .connection import translate
 def create_file(path: str, genesis: wire.Genesis) -> None:
     """Write a new store beside its path and move it there in one step.
 
+    Its format may be ``schema.INCOMPLETE``, for a store that another one will be copied into.
+
     Raises:
         StoreUnavailable: a file is there already, or the folder cannot be written or is full.
     """
@@ -78,7 +80,8 @@ def _fill(scratch: Path, genesis: wire.Genesis) -> None:
             (genesis.link, genesis.catalog),
         )
         connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
+        if genesis.format != schema.INCOMPLETE:
+            connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
 

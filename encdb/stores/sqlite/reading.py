@@ -17,6 +17,7 @@ from encdb import wire
 from encdb.errors import InterfaceError, err
 
 from .connection import damaged, translate
+from .layout import read_layout
 from .schema import relation
 
 IN_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
@@ -117,7 +118,7 @@ class SqliteSnapshot:
                 case wire.ListIds(table, name):
                     return self._list(table, name)
                 case wire.ReadLayout():
-                    return self._layout()
+                    return read_layout(self._connection, self._path)
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
 
@@ -162,43 +163,6 @@ class SqliteSnapshot:
         key = _ID_COLUMN[name]
         found = self._all(f'SELECT "{key}" FROM "{relation(name, table)}" ORDER BY "{key}"')
         return wire.Ids(table=table, ids=tuple(number for (number,) in found))
-
-    def _layout(self) -> wire.Layout:
-        """The whole store beside its blobs."""
-        ((database, incarnation, number, version),) = self._all(
-            "SELECT database, incarnation, format, catalog_version FROM heads"
-        )
-        ((catalog,),) = self._all("SELECT blob FROM catalog WHERE version = ?", (version,))
-        tables = [
-            wire.TableLayout(
-                table=table,
-                epoch=epoch,
-                manifest=manifest,
-                links=self._links("SELECT link FROM links WHERE tbl = ? ORDER BY epoch", (table,)),
-                next_ordinal=ordinal,
-                next_segment=segment,
-                folded=tuple(
-                    wire.FoldedEnd(*end)
-                    for end in self._all(
-                        "SELECT writer, n, digest, day FROM folded WHERE tbl = ? ORDER BY writer",
-                        (table,),
-                    )
-                ),
-            )
-            for table, epoch, manifest, ordinal, segment in self._all(
-                "SELECT tbl, epoch, manifest, ordinal, segment FROM tables JOIN leases USING (tbl)"
-                " ORDER BY tbl"
-            )
-        ]
-        return wire.Layout(
-            database=database,
-            format=number,
-            incarnation=incarnation,
-            catalog_version=version,
-            catalog=catalog,
-            catalog_links=self._links("SELECT link FROM catalog ORDER BY version", ()),
-            tables=tuple(tables),
-        )
 
     def _expect(self, value: object, kind: type) -> None:
         """SQLite stores any type in any column, and the file is not trusted."""

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 APPLICATION_ID: Final = 0x656E6364
 """``encd`` in the SQLite header: tells our files from other programs'."""
 
+INCOMPLETE: Final = 0
+"""Format, in the header and in ``heads``, of a store that a copy is being written into."""
+
 PAGE_BYTES: Final = 4096
 SWEPT: Final = -1
 """Deadline of a stage that was swept. The row stays, so that the stage cannot be resumed."""

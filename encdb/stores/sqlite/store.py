@@ -17,9 +17,19 @@ from encdb.errors import InterfaceError, ProgrammingError, StoreUnavailable, err
 from encdb.stores.base import Description
 
 from . import claims, staging, writing
-from .connection import connect, damaged, needs_immutable, recognise, translated
+from .connection import (
+    connect,
+    damaged,
+    needs_immutable,
+    recognise,
+    refuse_code,
+    refuse_incomplete,
+    translated,
+    use_log,
+)
 from .creation import create_file
 from .reading import SeenHeads, SqliteSnapshot
+from .schema import INCOMPLETE
 
 
 class SqliteStore:
@@ -42,12 +52,14 @@ class SqliteStore:
             reader = connect(path, immutable=immutable)
             try:
                 row = reader.execute("SELECT format FROM heads").fetchone()
+                if row == (INCOMPLETE,):
+                    # The header was one of a last step that was cut short and has been undone now.
+                    refuse_incomplete(path)
                 if row is None or row[0] != wire.FORMAT_VERSION:
                     damaged(path, "its header and its head disagree")
-                # encdb makes tables only; anything else would run code of the file's maker.
-                foreign = "SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')"
-                if reader.execute(foreign).fetchone() is not None:
-                    damaged(path, "somebody added a trigger or view")
+                refuse_code(reader, path)
+                if not immutable:
+                    use_log(reader)
             except BaseException:
                 reader.close()
                 raise

@@ -175,8 +175,15 @@ def test_a_folder_that_does_not_exist(tmp_path: Path, genesis: wire.Genesis):
     assert caught.value.code == "E_STORE_IO"
 
 
-@pytest.mark.parametrize(("number", "code"), [(2, "E_FORMAT_NEWER"), (0, "E_FORMAT_OLDER")])
-def test_other_formats_are_refused(store_path: Path, genesis: wire.Genesis, number: int, code: str):
+@pytest.mark.parametrize(("number", "code"), [(3, "E_FORMAT_NEWER"), (1, "E_FORMAT_OLDER")])
+def test_other_formats_are_refused(
+    store_path: Path,
+    genesis: wire.Genesis,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: str,
+):
+    monkeypatch.setattr(wire, "FORMAT_VERSION", 2)
     creation.create_file(str(store_path), dataclasses.replace(genesis, format=number))
     before = snapshot_of(store_path.parent)
     assert code_of(FormatError, str(store_path)) == code
