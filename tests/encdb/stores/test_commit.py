@@ -22,6 +22,9 @@ from tests.fixtures.commits import (
     table_heads,
     with_table,
 )
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = pytest.mark.every_store
 
 TAG = b"t" * 16
 OTHER_TAG = b"u" * 16
@@ -255,7 +258,7 @@ def test_a_table_made_and_filled_in_one_commit(store: Store):
     assert rows(store, 5) == {1: b"row"}
 
 
-def test_a_dropped_table_leaves_nothing(store: Store, store_path):
+def test_a_dropped_table_leaves_nothing(store: Store, store_kind: StoreKind, store_url: str):
     store.commit(commit(change(rows_added=((1, b"secret of the dropped"),), delta=delta(1))))
     store.stage(wire.Stage(TABLE, 1, pages=((wire.page_id(1, 0), b"page of the dropped"),)))
     assert store.commit(commit(version=1, catalog=catalog_change(2, dropped=(TABLE,))))
@@ -263,6 +266,19 @@ def test_a_dropped_table_leaves_nothing(store: Store, store_path):
     assert store.commit(commit(change(delta=delta(2)), version=2)) == wire.Stale("catalog", TABLE)
     with pytest.raises(EncdbError):
         store.lease(wire.Lease(TABLE, "ordinal", 1))
+    store.close()
+    with store_kind.raw(store_url) as raw:
+        for relation in raw.relations().values():
+            assert not relation.name.endswith("c0ffee")
+            for row in relation.rows.values():
+                assert relation.values(row).get("tbl") != TABLE
+                assert not any(b"of the dropped" in part for part in row if type(part) is bytes)
+
+
+def test_a_dropped_table_is_overwritten_in_the_file(store: Store, store_path):
+    store.commit(commit(change(rows_added=((1, b"secret of the dropped"),), delta=delta(1))))
+    store.stage(wire.Stage(TABLE, 1, pages=((wire.page_id(1, 0), b"page of the dropped"),)))
+    assert store.commit(commit(version=1, catalog=catalog_change(2, dropped=(TABLE,))))
     store.close()
     content = store_path.read_bytes()
     assert b"of the dropped" not in content
@@ -281,12 +297,12 @@ def test_old_catalogs_leave_their_links_only(store: Store):
     assert (known.catalog, known.catalog_links) == (None, ())
 
 
-def test_everything_is_there_after_reopening(store: Store, store_path):
+def test_everything_is_there_after_reopening(store: Store, store_url: str):
     sent = commit(change(rows_added=((1, b"row"),), keys_added=((TAG, 1),), delta=delta(1)))
     store.commit(sent)
     before = table_heads(store)
     store.close()
-    again = open_store(str(store_path))
+    again = open_store(store_url)
     assert table_heads(again) == before
     assert rows(again) == {1: b"row"}
     assert again.commit(sent) == wire.Committed(repeated=True)

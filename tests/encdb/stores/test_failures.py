@@ -1,4 +1,7 @@
-"""A full disk, a lock and a killed process leave the store as it was before or after, never between."""
+"""A full disk, a lock and a killed process leave the store as it was before or after, never between.
+
+Locks and disks are SQLite's here; what PostgreSQL does in their place has its own tests.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ from tests.fixtures.commits import (
 )
 
 ROOT = Path(encdb.__file__).resolve().parents[1]
+on_files = pytest.mark.stores("sqlite")
 
 
 @pytest.fixture
@@ -99,6 +103,7 @@ def limit_pages(store: SqliteStore, spare: int) -> None:
     writer.execute(f"PRAGMA max_page_count = {count + spare}")
 
 
+@on_files
 def test_a_full_disk_undoes_the_whole_commit(store: SqliteStore):
     store.commit(commit(change(rows_added=((1, b"row"),), delta=delta(1))))
     limit_pages(store, 20)
@@ -113,6 +118,7 @@ def test_a_full_disk_undoes_the_whole_commit(store: SqliteStore):
     assert store.commit(sent) == wire.Committed(repeated=False)
 
 
+@on_files
 def test_a_full_disk_while_staging_leaves_what_a_sweep_finds(store: SqliteStore):
     limit_pages(store, 3000)
     pages = tuple((wire.page_id(1, page), bytes(4032)) for page in range(5000))
@@ -125,6 +131,7 @@ def test_a_full_disk_while_staging_leaves_what_a_sweep_finds(store: SqliteStore)
     assert store.stage(wire.Stage(TABLE, 1, pages=pages)) == wire.Staged()
 
 
+@on_files
 def test_an_exception_in_the_middle_undoes_the_commit(store: SqliteStore, monkeypatch):
     from encdb.stores.sqlite import writing
 
@@ -162,10 +169,8 @@ for n in range(1, 100_000):
 """
 
 
-def start_writer(store_path: Path, writer: bytes) -> subprocess.Popen[str]:
-    program = WRITER_PROGRAM.format(
-        path=[str(ROOT), *sys.path], store=str(store_path), writer=writer.hex()
-    )
+def start_writer(url: str, writer: bytes) -> subprocess.Popen[str]:
+    program = WRITER_PROGRAM.format(path=[str(ROOT), *sys.path], store=url, writer=writer.hex())
     return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
 
@@ -181,12 +186,13 @@ def check_whole(store: Store, acknowledged: dict[bytes, int]) -> None:
     assert set(rows(store)) == named
 
 
-def test_killed_writers_leave_whole_commits(store: Store, store_path: Path):
+@pytest.mark.every_store
+def test_killed_writers_leave_whole_commits(store: Store, store_url: str):
     chance = random.Random(7)
     acknowledged: dict[bytes, int] = {}
     for _ in range(3):
         writers = {os.urandom(16): None for _ in range(2)}
-        running = {writer: start_writer(store_path, writer) for writer in writers}
+        running = {writer: start_writer(store_url, writer) for writer in writers}
         for process in running.values():
             assert process.stdout is not None
             process.stdout.readline()
@@ -198,13 +204,14 @@ def test_killed_writers_leave_whole_commits(store: Store, store_path: Path):
             acknowledged[writer] = int(lines[-1]) if lines else 1
         check_whole(store, acknowledged)
     store.close()
-    again = open_store(str(store_path))
+    again = open_store(store_url)
     check_whole(again, acknowledged)
     assert heads(again).catalog_version == 1
     again.close()
 
 
-def test_many_writers_lose_nothing(store: Store, store_path: Path):
+@pytest.mark.every_store
+def test_many_writers_lose_nothing(store: Store, store_url: str):
     """Threads with a store each take away rows of one pool; each row goes exactly once."""
     pool = tuple((label, b"row") for label in range(60))
     store.commit(commit(change(rows_added=pool, delta=delta(1))))
@@ -212,7 +219,7 @@ def test_many_writers_lose_nothing(store: Store, store_path: Path):
     failures: list[BaseException] = []
 
     def take() -> None:
-        mine, writer, n = open_store(str(store_path)), os.urandom(16), 0
+        mine, writer, n = open_store(store_url), os.urandom(16), 0
         try:
             while left := sorted(rows(mine)):
                 label = random.choice(left[:5])

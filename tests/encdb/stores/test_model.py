@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -13,6 +14,7 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     rule,
+    run_state_machine_as_test,
 )
 
 from encdb import wire
@@ -29,6 +31,7 @@ from tests.fixtures.commits import (
     table_heads,
     with_table,
 )
+from tests.fixtures.kinds import StoreKind
 from tests.fixtures.stores import GENESIS
 
 LABELS = st.lists(st.integers(0, 12), max_size=4, unique=True)
@@ -39,12 +42,12 @@ WHO = st.integers(0, 1)
 class Histories(RuleBasedStateMachine):
     """Two sessions write the same table; each knows the epoch, none the other's rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: StoreKind) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        path = str(Path(self.folder.name) / "vault.db")
-        self.stores = [with_table(create_store(path, GENESIS)), open_store(path)]
-        self.path = path
+        self.kind = kind
+        self.url = kind.new_url(Path(self.folder.name))
+        self.stores = [with_table(create_store(self.url, GENESIS)), open_store(self.url)]
         self.writers = [bytes([1]) * 16, bytes([2]) * 16]
         self.numbers = [0, 0]
         self.epoch = 0
@@ -62,6 +65,7 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         for store in self.stores:
             store.close()
+        self.kind.drop(self.url)
         self.folder.cleanup()
 
     @rule(who=WHO, removed=LABELS, added=LABELS, freed=TAGS, claimed=TAGS, buried=LABELS)
@@ -175,7 +179,7 @@ class Histories(RuleBasedStateMachine):
     @rule(who=WHO)
     def reopen(self, who: int) -> None:
         self.stores[who].close()
-        self.stores[who] = open_store(self.path)
+        self.stores[who] = open_store(self.url)
 
     @invariant()
     def both_connections_see_the_model(self) -> None:
@@ -190,5 +194,16 @@ class Histories(RuleBasedStateMachine):
             assert {(entry.writer, entry.n): entry.blob for entry in one.deltas} == self.deltas
 
 
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+@pytest.mark.every_store
+def test_histories(store_kind: StoreKind):
+    examples = 25 if store_kind.thorough else 8
+    chosen = settings(max_examples=examples, stateful_step_count=25, deadline=None)
+    run_state_machine_as_test(lambda: Histories(store_kind), settings=chosen)
+
+
+@pytest.mark.slow
+@pytest.mark.every_store
+@pytest.mark.timeout(1800)
+def test_many_histories(store_kind: StoreKind):
+    chosen = settings(max_examples=150, stateful_step_count=50, deadline=None)
+    run_state_machine_as_test(lambda: Histories(store_kind), settings=chosen)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from encdb import wire
@@ -24,6 +22,9 @@ from tests.fixtures.commits import (
     table_heads,
     with_table,
 )
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = pytest.mark.every_store
 
 
 @pytest.fixture
@@ -92,8 +93,8 @@ def test_any_number_of_ids_is_answered(store: Store, count: int):
     assert tuple(zip(answer.ids, answer.blobs, strict=True)) == pages
 
 
-def test_a_snapshot_does_not_move(store: Store, store_path):
-    other = open_store(str(store_path))
+def test_a_snapshot_does_not_move(store: Store, store_url: str):
+    other = open_store(store_url)
     store.commit(commit(change(rows_added=((1, b"a"),), delta=delta(1))))
     with other.snapshot() as snapshot:
         assert snapshot.read(wire.ReadRows(TABLE, None)).ids == (1,)
@@ -150,8 +151,8 @@ class TestUnchanged:
         assert not self.ask(store)
         assert self.ask(store, 1)
 
-    def test_a_commit_of_another_is_news(self, store: Store, store_path):
-        other = open_store(str(store_path))
+    def test_a_commit_of_another_is_news(self, store: Store, store_url: str):
+        other = open_store(store_url)
         self.ask(store)
         other.commit(commit(change(delta=delta(1))))
         assert not self.ask(store)
@@ -175,10 +176,12 @@ class TestUnchanged:
         assert self.ask(store, version=2, table=1)
         assert self.ask(store, version=2)
 
-    def test_news_of_one_table_is_not_lost_by_asking_about_another(self, store: Store, store_path):
+    def test_news_of_one_table_is_not_lost_by_asking_about_another(
+        self, store: Store, store_url: str
+    ):
         store.commit(commit(version=1, catalog=catalog_change(2, created=(1,))))
         assert not self.ask(store, version=2, table=1)
-        other = open_store(str(store_path))
+        other = open_store(store_url)
         other.commit(commit(change(table=1, delta=delta(1)), version=2))
         other.close()
         assert not self.ask(store, version=2)
@@ -195,9 +198,8 @@ def read_everything(store: Store) -> None:
     claims(store)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
+DAMAGE = {
+    "sqlite": [
         "UPDATE rows_00c0ffee SET blob = 'text'",
         "UPDATE rows_00c0ffee SET blob = 17",
         "DROP TABLE rows_00c0ffee",
@@ -218,13 +220,58 @@ def read_everything(store: Store) -> None:
         "DROP TABLE heads",
         "DROP TABLE tables",
     ],
-)
-def test_values_of_another_type_are_an_integrity_failure(store: Store, store_path, damage: str):
+    # The database itself refuses values of another type until whoever owns it changes the columns.
+    "postgres": [
+        "ALTER TABLE rows ALTER COLUMN blob TYPE TEXT USING 'text'",
+        "ALTER TABLE rows ALTER COLUMN blob TYPE INT USING 17",
+        "ALTER TABLE rows ALTER COLUMN blob DROP NOT NULL; UPDATE rows SET blob = NULL",
+        "DROP TABLE rows",
+        "ALTER TABLE rows RENAME COLUMN blob TO glob",
+        "ALTER TABLE heads ALTER COLUMN database TYPE TEXT USING 'text'",
+        "ALTER TABLE heads ALTER COLUMN catalog_version TYPE TEXT USING 'one'",
+        "UPDATE heads SET database = 'short'",
+        "DELETE FROM heads",
+        "DELETE FROM catalog",
+        "UPDATE catalog SET blob = NULL",
+        "UPDATE catalog SET link = 'short'",
+        "ALTER TABLE catalog ALTER COLUMN link TYPE INT USING 5",
+        "ALTER TABLE tables ALTER COLUMN epoch TYPE TEXT USING 'one'",
+        "ALTER TABLE tables ALTER COLUMN epoch TYPE DOUBLE PRECISION",
+        "UPDATE tables SET epoch = 1",
+        "ALTER TABLE deltas ALTER COLUMN writer TYPE TEXT USING 'text'",
+        "UPDATE deltas SET writer = '\\x00'",
+        "UPDATE deltas SET n = -1",
+        "ALTER TABLE deltas ALTER COLUMN blob TYPE DOUBLE PRECISION USING 3.5",
+        "ALTER TABLE keys ALTER COLUMN tag TYPE TEXT USING 'text'",
+        "ALTER TABLE keys ALTER COLUMN label TYPE TEXT USING 'text'",
+        "DROP TABLE heads",
+        "DROP TABLE tables",
+    ],
+}
+
+
+def check_damage(store: Store, kind: StoreKind, url: str, damage: str) -> None:
+    """What the store answers after the change is an integrity failure."""
     store.commit(commit(change(rows_added=((1, b"r"),), keys_added=((b"t", 1),), delta=delta(1))))
-    foreign = sqlite3.connect(store_path)
-    with foreign:
-        foreign.execute(damage)
-    foreign.close()
+    with kind.raw(url) as raw:
+        for statement in damage.split("; "):
+            raw.run(statement)
     with pytest.raises(TamperError) as caught:
         read_everything(store)
     assert caught.value.exit_status == 4
+
+
+@pytest.mark.stores("sqlite", "remote")
+@pytest.mark.parametrize("damage", DAMAGE["sqlite"])
+def test_values_of_another_type_in_a_file_are_an_integrity_failure(
+    store: Store, store_kind: StoreKind, store_url: str, damage: str
+):
+    check_damage(store, store_kind, store_url, damage)
+
+
+@pytest.mark.stores("postgres")
+@pytest.mark.parametrize("damage", DAMAGE["postgres"])
+def test_values_of_another_type_in_postgresql_are_an_integrity_failure(
+    store: Store, store_kind: StoreKind, store_url: str, damage: str
+):
+    check_damage(store, store_kind, store_url, damage)
