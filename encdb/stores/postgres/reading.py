@@ -69,11 +69,13 @@ class SeenHeads:
     Attributes:
         generation: of the connection.
         snapshot: PostgreSQL's description, ``xmin:xmax:xip``.
+        version: of the catalog.
         tables: the tables that were asked for in that very snapshot.
     """
 
     generation: int = 0
     snapshot: str = ""
+    version: int = wire.NO_CATALOG
     tables: dict[int, SeenTable] = field(default_factory=dict)
 
 
@@ -235,7 +237,7 @@ class PostgresSnapshot:
         ]
         if tables:
             statements.append(("SELECT tbl, epoch FROM {tables} WHERE tbl = ANY(%s)", (tables,)))
-        if tables and self._knows(request.cursors):
+        if tables and self._knows(request):
             seen = self._seen.snapshot
             statements.append(
                 (
@@ -249,18 +251,18 @@ class PostgresSnapshot:
             )
         return statements
 
-    def _knows(self, cursors: Sequence[wire.TableCursor]) -> bool:
+    def _knows(self, request: wire.ReadHeads) -> bool:
         """Whether the last answer was about exactly what the client says it holds now."""
         seen = self._seen
         if not self._link.is_open or seen.generation != self._link.generation:
             return False
-        for cursor in cursors:
+        for cursor in request.cursors:
             known = seen.tables.get(cursor.table)
             if known is None or known.epoch != cursor.epoch:
                 return False
             if {writer: last for writer, (last, _) in known.ends.items()} != dict(cursor.frontier):
                 return False
-        return bool(seen.snapshot)
+        return bool(seen.snapshot) and seen.version == request.catalog_version
 
     def _heads(self, request: wire.ReadHeads, answers: Sequence[Answer]) -> wire.Heads:
         address = self._link.address
@@ -268,8 +270,10 @@ class PostgresSnapshot:
             raise damaged(address.url, "its head is missing")
         snapshot, database, incarnation, number, version = answers[0].rows[0]
         epochs: dict[int, int] = dict(answers[1].rows) if len(answers) > 1 else {}
-        fresh = _by_table(answers[2].rows) if len(answers) > 2 else None
         known = request.catalog_version
+        # Asked again after the answers came, which may have come over a new connection.
+        knows = self._knows(request)
+        fresh = _by_table(answers[2].rows) if len(answers) > 2 and knows else None
         one_catalog = self._catalog(known, version) if version != known else (None, ())
         tables = []
         for cursor in request.cursors:
@@ -280,9 +284,10 @@ class PostgresSnapshot:
                 held = self._seen.tables[cursor.table].ends
                 one = _continued(cursor, held, fresh.get(cursor.table, []))
             tables.append(self._table_heads(cursor, epoch) if one is None else one)
-        self._remember(snapshot, tables)
+        self._remember(snapshot, version, tables)
         unchanged = (
             request.if_changed
+            and knows
             and version == known
             and len(tables) == len(request.cursors)
             and all(
@@ -303,11 +308,11 @@ class PostgresSnapshot:
             tables=() if unchanged else tuple(tables),
         )
 
-    def _remember(self, snapshot: str, tables: Iterable[wire.TableHeads]) -> None:
+    def _remember(self, snapshot: str, version: int, tables: Iterable[wire.TableHeads]) -> None:
         seen = self._seen
         if seen.snapshot != snapshot or seen.generation != self._link.generation:
             seen.tables.clear()
-        seen.generation, seen.snapshot = self._link.generation, snapshot
+        seen.generation, seen.snapshot, seen.version = self._link.generation, snapshot, version
         for one in tables:
             ends = {writer: (last, count) for writer, last, count in one.ends}
             seen.tables[one.table] = SeenTable(one.epoch, ends)
@@ -361,13 +366,16 @@ class PostgresSnapshot:
         if epoch not in {0, cursor.epoch}:
             statements.append(("SELECT manifest FROM {tables} WHERE tbl = %s", (table,)))
         ends, deltas, links, *manifests = self._run(statements)
+        manifest = manifests[0].rows[0][0] if manifests else None
+        if manifests and manifest is None:
+            raise damaged(self._link.address.url, "a manifest is missing")
         return wire.TableHeads(
             table=table,
             epoch=epoch,
-            manifest=manifests[0].rows[0][0] if manifests else None,
+            manifest=manifest,
             links=tuple(link for (link,) in links.rows),
             deltas=tuple(_delta(*row) for row in deltas.rows),
-            ends=tuple((writer, last, count) for writer, last, count in ends.rows),
+            ends=tuple(_end(*row) for row in ends.rows),
         )
 
     def _layout(self) -> wire.Layout:
@@ -452,9 +460,16 @@ def _paged_blobs(table: int, found: Iterable[Row]) -> wire.Blobs:
 
 def _delta(writer: bytes, n: int, blob: bytes) -> wire.DeltaBlob:
     """One delta; an address that no writer can have is the server's doing."""
-    if len(writer) != 16 or n < 1:
+    if (type(writer), type(n), type(blob)) != (bytes, int, bytes) or len(writer) != 16 or n < 1:
         raise err(TamperError, "E_STORE_DAMAGED", "a delta's address is malformed")
     return wire.DeltaBlob(writer=writer, n=n, blob=blob)
+
+
+def _end(writer: bytes, last: int, count: int) -> tuple[bytes, int, int]:
+    """Where a writer ends; an address that no writer can have is the server's doing."""
+    if len(writer) != 16 or last < 1:
+        raise err(TamperError, "E_STORE_DAMAGED", "a delta's address is malformed")
+    return writer, last, count
 
 
 def _by_table(rows: Iterable[Row]) -> dict[int, list[wire.DeltaBlob]]:
