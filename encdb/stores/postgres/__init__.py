@@ -2,8 +2,8 @@
 
 ``address`` reads URLs, ``link`` keeps a connection and sends batches, ``schema`` lays out the relations,
 ``creation`` makes and recognises them, ``reading`` answers from a snapshot, ``writing`` applies commits,
-``staging`` leases numbers and writes unpublished pages, ``failures`` translates errors, and ``store``
-puts them behind the protocol of :mod:`encdb.stores.base`.
+``staging`` leases numbers and writes unpublished pages, ``receiving`` takes a copy of another store,
+``failures`` translates errors, and ``store`` puts them behind the protocol of :mod:`encdb.stores.base`.
 
 Needs the extra ``postgres`` (psycopg 3), PostgreSQL 13 or newer, and neither an extension nor a
 superuser. What the server shows to whoever runs it, or reads its logs and files, is in
@@ -16,6 +16,7 @@ from encdb import wire
 from encdb.stores.base import ReceivingStore
 
 from .address import parse
+from .receiving import PostgresReceiving
 from .store import PostgresStore
 
 __all__ = ["PostgresStore", "create_url", "open_url", "receive_url"]
@@ -33,4 +34,4 @@ def create_url(url: str, genesis: wire.Genesis) -> PostgresStore:
 
 def receive_url(url: str, genesis: wire.Genesis) -> ReceivingStore:
     """Make a store to copy into; see :func:`encdb.stores.receive_store`."""
-    raise NotImplementedError
+    return PostgresReceiving.open(parse(url), genesis)

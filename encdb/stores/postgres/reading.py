@@ -25,6 +25,7 @@ from encdb.errors import InterfaceError, StoreUnavailable, TamperError, err
 
 from .failures import is_lost, translate
 from .link import Answer, BlobList, Link, Numbers, Row
+from .schema import KIND_PACK, KIND_SEGMENT
 
 ANY_IDS: Final = 10_000
 STREAMED_IDS: Final = 20_000
@@ -380,7 +381,7 @@ class PostgresSnapshot:
 
     def _layout(self) -> wire.Layout:
         """The whole store beside its blobs."""
-        heads, catalog, tables, links, ends = self._run(
+        heads, catalog, tables, links, ends, staged = self._run(
             [
                 ("SELECT database, incarnation, format, catalog_version FROM {heads}", ()),
                 ("SELECT version, link, blob FROM {catalog} ORDER BY version", ()),
@@ -393,6 +394,7 @@ class PostgresSnapshot:
                 ),
                 ("SELECT tbl, link FROM {links} ORDER BY tbl, epoch", ()),
                 ("SELECT tbl, writer, n, digest, day FROM {folded} ORDER BY tbl, writer", ()),
+                ("SELECT tbl, kind, number FROM {staged} ORDER BY tbl, kind, number", ()),
             ]
         )
         url = self._link.address.url
@@ -408,6 +410,9 @@ class PostgresSnapshot:
         folded: dict[int, list[wire.FoldedEnd]] = {}
         for table, *end in ends.rows:
             folded.setdefault(table, []).append(wire.FoldedEnd(*end))
+        held: dict[tuple[int, int], list[int]] = {}
+        for table, kind, one in staged.rows:
+            held.setdefault((table, kind), []).append(one)
         return wire.Layout(
             database=database,
             format=number,
@@ -424,6 +429,8 @@ class PostgresSnapshot:
                     next_ordinal=ordinal,
                     next_segment=segment,
                     folded=tuple(folded.get(table, ())),
+                    staged_segments=tuple(held.get((table, KIND_SEGMENT), ())),
+                    staged_packs=tuple(held.get((table, KIND_PACK), ())),
                 )
                 for table, epoch, manifest, ordinal, segment in tables.rows
             ),

@@ -106,7 +106,7 @@ def _write(
             roll_back(link)
             return stale
         for kind, pairs in batch.items():
-            _copy_in(link, kind, request.table, pairs)
+            copy_in(link, kind, request.table, pairs)
         link.one("COMMIT")
     except BaseException:
         roll_back(link)
@@ -185,7 +185,7 @@ def _used(link: Link, kind: int, table: int, numbers: list[int]) -> bool:
     return bool(link.one(query, *values).rows)
 
 
-def _copy_in(link: Link, kind: int, table: int, pairs: Sequence[tuple[int, bytes]]) -> None:
+def copy_in(link: Link, kind: int, table: int, pairs: Sequence[tuple[int, bytes]]) -> None:
     """Write blobs; a savepoint lets those of a message that is sent again be replaced."""
     link.one("SAVEPOINT fresh")
     try:

@@ -326,7 +326,7 @@ def _plan_catalog(steps: _Steps, catalog: wire.CatalogChange) -> None:
     if catalog.dropped:
         gone = Numbers(catalog.dropped)
         for name in schema.TABLE_KEYED:
-            steps.add("dropped", _DROP[name], gone)
+            steps.add("dropped", DROP[name], gone)
     # Links of old versions stay for clients that knew one of them; their blobs do not.
     steps.add("catalog", "UPDATE {catalog} SET blob = NULL WHERE blob IS NOT NULL")
     steps.add(
@@ -339,7 +339,7 @@ def _plan_catalog(steps: _Steps, catalog: wire.CatalogChange) -> None:
     steps.add("catalog", "UPDATE {heads} SET catalog_version = %s", catalog.version)
 
 
-_DROP: Final[dict[str, LiteralString]] = {
+DROP: Final[dict[str, LiteralString]] = {
     "tables": "DELETE FROM {tables} WHERE tbl = ANY(%s)",
     "links": "DELETE FROM {links} WHERE tbl = ANY(%s)",
     "leases": "DELETE FROM {leases} WHERE tbl = ANY(%s)",
