@@ -16,6 +16,7 @@ from encdb import __version__
 from proxy.cli.commands.add import add
 from proxy.cli.commands.check import check
 from proxy.cli.commands.completion import completion
+from proxy.cli.commands.copy import copy
 from proxy.cli.commands.demo import demo
 from proxy.cli.commands.import_ import import_
 from proxy.cli.commands.init import init
@@ -42,7 +43,7 @@ def cli() -> None:
     """Keep tables and documents in a store that cannot read them."""
 
 
-for _command in (init, import_, shell, add, search, check, demo, keyring, completion):
+for _command in (init, import_, shell, add, search, check, copy, demo, keyring, completion):
     cli.add_command(_command)
 
 
