@@ -16,12 +16,13 @@ from indexes.multimap.segment import HASHED, SegmentInfo
 
 from . import compaction
 from .bulk import BulkLoad
+from .claims import PATIENCE_SECONDS, Pauses, wait_until_free
 from .execute.define import SCAN_ROWS, read_rows
 from .execute.view import TableView
 from .snapshot import DatabaseState
 from .staging import ManifestChange, Staging, build_swap
 from .state import TableState
-from .transaction import Writer
+from .transaction import Writer, conflict
 
 ATTEMPTS = 4
 
@@ -49,12 +50,18 @@ class Maintenance:
         self._snapshot = snapshot
 
     def after_commit(self, tables: set[int]) -> None:
-        """Fold the tables whose pending deltas have grown enough, and keep their tiers in shape."""
+        """Fold the tables whose pending deltas have grown enough, and keep their tiers in shape.
+
+        A table that another connection is merging is left to it.
+        """
         for table in tables:
             state = self._database.tables.get(table)
-            if state is not None and compaction.due(state):
-                self.fold(table)
-                self.join(table)
+            if state is None or not compaction.due(state):
+                continue
+            with self._writer.claims.merging(table) as granted:
+                if granted:
+                    self.fold(table)
+                    self.join(table)
 
     def fold(self, table: int) -> bool:
         """Fold all pending deltas of a table; False when another merge kept coming first.
@@ -74,13 +81,20 @@ class Maintenance:
                 return
 
     def vacuum(self, table: int) -> None:
-        """Fold everything and join all segments."""
-        self.fold(table)
-        self._attempt(table, self._build_rewrite)
+        """Fold everything and join all segments, after a merge that is under way elsewhere.
+
+        Raises:
+            ConflictError: another connection keeps merging the table.
+        """
+        with self._writer.claims.merging(table, patience=PATIENCE_SECONDS) as granted:
+            done = granted and self.fold(table) and self._attempt(table, self._build_rewrite)
+        if not done and table in self._database.tables:
+            raise conflict("another connection kept merging the table")
 
     def _attempt(
         self, table: int, build: Callable[[TableState, Staging, ManifestChange], bool]
     ) -> bool:
+        pauses = Pauses(PATIENCE_SECONDS)
         for _ in range(ATTEMPTS):
             with self._snapshot():
                 state = self._database.tables.get(table)
@@ -88,7 +102,9 @@ class Maintenance:
                 if state is None or catalog is None:
                     return False
                 leases = self._writer.leases(table)
-                staging = Staging(self._store, state.table, state.keys, leases)
+                staging = Staging(
+                    self._store, state.table, state.keys, leases, self._writer.claims.renew
+                )
                 change = ManifestChange()
                 if not build(state, staging, change):
                     return True
@@ -103,11 +119,14 @@ class Maintenance:
                     id=os.urandom(16),
                     catalog_version=catalog.version,
                     changes=(wire.TableChange(table=table, epoch=state.epoch, swap=swap),),
+                    holder=self._writer.claims.holder,
                 )
             answer = self._store.commit(request)
             if self._database.committed(request, answer):
                 with self._snapshot():
                     return True
+            if isinstance(answer, wire.Stale) and answer.what == "held":
+                wait_until_free(pauses)
         return False
 
     def _build_fold(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:

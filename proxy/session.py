@@ -442,9 +442,10 @@ class Session:
             self._pin.advance(self.database.pin(), throttle)
 
     def interrupt(self) -> None:
-        """Stop the running statement from another thread."""
+        """Stop the running statement from another thread, in the local engine and in the store."""
         if self._engine is not None:
             self._engine.interrupt()
+        self._store.interrupt()
 
     def table(self, name: str) -> Table:
         """The schema of one table."""

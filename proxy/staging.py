@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -50,9 +50,25 @@ SALT_BYTES = 32
 
 
 class Staging:
-    """One attempt to build something for one table."""
+    """One attempt to build something for one table.
 
-    def __init__(self, store: Store, table: Table, keys: TableKeys, leases: Leases) -> None:
+    Args:
+        store: where it is staged.
+        table: the table's schema.
+        keys: the table's keys.
+        leases: gives out numbers.
+        renew: called with every message to the store, to keep what the connection has claimed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        table: Table,
+        keys: TableKeys,
+        leases: Leases,
+        renew: Callable[[], None] | None = None,
+    ) -> None:
+        self._renew = renew
         self._store = store
         self._table = table
         self._keys = keys
@@ -108,6 +124,8 @@ class Staging:
     def flush(self) -> None:
         """Send what is built so far to the store."""
         if self._pages or self._packs:
+            if self._renew is not None:
+                self._renew()
             self._store.stage(
                 wire.Stage(
                     table=self._table.id,

@@ -29,6 +29,7 @@ from . import compaction
 from .arrow import Ordinals, reorder_batch
 from .bulk import BulkLoad
 from .catalog import Catalog
+from .claims import PATIENCE_SECONDS, Claims, Pauses, wait_until_free
 from .execute.view import TableView, as_array, layout_of
 from .execute.write import claimed_elsewhere
 from .integrity import tampered
@@ -40,6 +41,8 @@ from .staging import ManifestChange, Siblings, Staging, build_swap
 from .state import TableState
 
 COMMIT_ATTEMPTS = 16
+ATTEMPTS_BEFORE_HOLDING = 2
+"""A large change that lost so many races asks other writers to wait while it tries again."""
 BULK_ROWS = 1_024
 BULK_POSTINGS = 32 << 10
 DELTA_BYTES = 256 << 10
@@ -51,6 +54,7 @@ class Writer:
     def __init__(self, store: Store, own_writers: set[bytes], used: Callable[[int], Used]) -> None:
         self._own = own_writers
         self._used = used
+        self.claims = Claims(store)
         self.identity = os.urandom(16)
         own_writers.add(self.identity)
         self._store = store
@@ -160,9 +164,13 @@ class Transaction:
         table = state.table.id
         if table not in self._loads:
             self.overlay(state)
-            staging = Staging(self._store, state.table, state.keys, self.leases(table))
+            staging = self._staging(state)
             self._loads[table] = BulkLoad(state.table, state.keys, staging)
         return self._loads[table]
+
+    def _staging(self, state: TableState) -> Staging:
+        leases, renew = self.leases(state.table.id), self._writer.claims.renew
+        return Staging(self._store, state.table, state.keys, leases, renew)
 
     def mark(self) -> dict[int, tuple[int, int]]:
         """A point to which :meth:`cut` can return."""
@@ -208,25 +216,36 @@ class Transaction:
             ConflictError: another transaction came first; nothing was written.
         """
         self._database.require_sound()
-        for attempt in range(COMMIT_ATTEMPTS):
-            if attempt or self._bulk_tables():
-                with self._snapshot():
-                    self._revalidate()
-                    commit = self._build()
-            else:
-                commit = self._build()
-            try:
-                answer = self._store.commit(commit)
-            except BaseException:
-                # Whether it happened is unknown, so nothing may be numbered after it.
-                self._writer.retire()
-                raise
-            if self._database.committed(commit, answer):
-                self._note_citations(commit)
-                return
-            if isinstance(answer, wire.Stale) and answer.what == "stage":
-                break
+        pauses, attempt, current = Pauses(PATIENCE_SECONDS), 0, not self._bulk_tables()
+        with self._writer.claims.holding() as hold:
+            while attempt < COMMIT_ATTEMPTS:
+                commit = self._build() if current else self._rebuild()
+                current = False
+                try:
+                    answer = self._store.commit(commit)
+                except BaseException:
+                    # Whether it happened is unknown, so nothing may be numbered after it.
+                    self._writer.retire()
+                    raise
+                if self._database.committed(commit, answer):
+                    self._note_citations(commit)
+                    return
+                if isinstance(answer, wire.Stale) and answer.what == "held":
+                    wait_until_free(pauses)
+                    continue
+                if isinstance(answer, wire.Stale) and answer.what == "stage":
+                    break
+                attempt += 1
+                if attempt >= ATTEMPTS_BEFORE_HOLDING:
+                    for table in sorted(self._bulk_tables()):
+                        hold(table)
         raise conflict("other transactions kept changing the same tables")
+
+    def _rebuild(self) -> wire.Commit:
+        """The commit again, on the store's newest state."""
+        with self._snapshot():
+            self._revalidate()
+            return self._build()
 
     def _note_citations(self, commit: wire.Commit) -> None:
         for change in commit.changes:
@@ -292,7 +311,10 @@ class Transaction:
             for table in changed
         ]
         return wire.Commit(
-            id=os.urandom(16), catalog_version=catalog.version, changes=tuple(changes)
+            id=os.urandom(16),
+            catalog_version=catalog.version,
+            changes=tuple(changes),
+            holder=self._writer.claims.holder,
         )
 
     def _delta(self, table: int, catalog: Catalog, siblings: Siblings) -> wire.TableChange:
@@ -371,7 +393,7 @@ class Transaction:
         """The manifest swap of a large change; it folds what is pending as well."""
         state, overlay = self._database.tables[table], self._overlays[table]
         change = ManifestChange()
-        staging = Staging(self._store, state.table, state.keys, self.leases(table))
+        staging = self._staging(state)
         compaction.fold(TableView(state, overlay), staging, change)
         pending = {one for one in overlay.removed if one in state.recent}
         change.folded_keys.extend(released(state, overlay, pending))

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,19 +23,22 @@ from proxy import compaction, schema
 from proxy.arrow import Ordinals, one_array, reorder_batch
 from proxy.bulk import BulkLoad
 from proxy.catalog import Catalog, Index, Table, suggest
+from proxy.claims import PATIENCE_SECONDS, Pauses, wait_until_free
 from proxy.keyspace import sha256
 from proxy.overlay import NewRows
 from proxy.snapshot import DatabaseState
 from proxy.sql.statements import CreateIndex, CreateTable, DropIndex, DropTable
 from proxy.staging import ManifestChange, Staging, build_swap
 from proxy.state import TableState
-from proxy.transaction import Writer, conflict
+from proxy.transaction import ATTEMPTS_BEFORE_HOLDING, Writer, conflict
 
 from .view import TableView
 from .write import derive, duplicate
 
 ATTEMPTS = 8
 SCAN_ROWS = 16 * BLOCK
+
+_T = TypeVar("_T")
 
 
 class Definer:
@@ -122,31 +126,79 @@ class Definer:
         build: Callable[[Catalog], tuple[Catalog, tuple[int, ...], tuple[int, ...]] | None],
     ) -> bool:
         """Commit a catalog change; it is built anew when another connection came first."""
-        for _ in range(ATTEMPTS):
-            with self._snapshot():
-                catalog = self._database.catalog
-                assert catalog is not None
-                built = build(catalog)
-                if built is None:
-                    return False
-                changed = self._seal(catalog, *built)
-                request = wire.Commit(
-                    id=os.urandom(16),
-                    catalog_version=catalog.version,
-                    changes=tuple(
-                        self._fold(self._database.tables[number], changed)
-                        for number in losing_claims(catalog, built[0])
-                    ),
-                    catalog=changed,
-                )
-            if self._database.committed(request, self._store.commit(request)):
-                return True
-        raise conflict("other connections kept changing the schema")
+
+        def attempt() -> tuple[wire.Commit, bool] | None:
+            catalog = self._database.catalog
+            assert catalog is not None
+            built = build(catalog)
+            if built is None:
+                return None
+            changed = self._seal(catalog, *built)
+            changes = tuple(
+                self._fold(self._database.tables[number], changed)
+                for number in losing_claims(catalog, built[0])
+            )
+            return self._commit_of(catalog, changes, changed), True
+
+        return bool(self._persist(attempt, "other connections kept changing the schema"))
+
+    def _persist(
+        self, attempt: Callable[[], tuple[wire.Commit, _T] | None], failure: str
+    ) -> _T | None:
+        """Build and commit a change until no other connection comes first.
+
+        After it has lost two races, the tables that it changes are claimed, and the writers wait.
+
+        Args:
+            attempt: in a fresh snapshot, gives the commit and what to return once it is done, or
+                None when there is nothing to do.
+            failure: what to say in the end.
+
+        Raises:
+            ConflictError: others still came first.
+        """
+        pauses, number = Pauses(PATIENCE_SECONDS), 0
+        with self._writer.claims.holding() as hold:
+            while number < ATTEMPTS:
+                with self._snapshot():
+                    found = attempt()
+                if found is None:
+                    return None
+                request, result = found
+                answer = self._store.commit(request)
+                if self._database.committed(request, answer):
+                    return result
+                if isinstance(answer, wire.Stale) and answer.what == "held":
+                    wait_until_free(pauses)
+                    continue
+                number += 1
+                if number >= ATTEMPTS_BEFORE_HOLDING:
+                    for change in request.changes:
+                        hold(change.table)
+        raise conflict(failure)
+
+    def _commit_of(
+        self,
+        catalog: Catalog,
+        changes: tuple[wire.TableChange, ...],
+        changed: wire.CatalogChange,
+    ) -> wire.Commit:
+        return wire.Commit(
+            id=os.urandom(16),
+            catalog_version=catalog.version,
+            changes=changes,
+            catalog=changed,
+            holder=self._writer.claims.holder,
+        )
+
+    def _staging(self, state: TableState) -> Staging:
+        leases, renew = self._writer.leases(state.table.id), self._writer.claims.renew
+        return Staging(self._store, state.table, state.keys, leases, renew)
 
     def _fold(self, state: TableState, changed: wire.CatalogChange) -> wire.TableChange:
         """Fold a table's pending deltas while its unique indexes are still known."""
         change = ManifestChange()
-        staging = Staging(self._store, state.table, state.keys, self._writer.leases(state.table.id))
+        staging = self._staging(state)
         compaction.fold(TableView(state), staging, change)
         swap = build_swap(
             state, change, staging, (changed.version, changed.link), expect_frontier=True
@@ -182,40 +234,28 @@ class Definer:
         Raises:
             IntegrityError: a unique index over values that are not unique.
         """
-        for _ in range(ATTEMPTS):
-            with self._snapshot():
-                catalog = self._database.catalog
-                assert catalog is not None
-                name = statement.name
-                if statement.if_not_exists and name and catalog.find_index(name):
-                    return None
-                state = self._database.tables[catalog.table(statement.table).id]
-                successor, table, index = schema.create_index(
-                    catalog, statement, complete=state.epoch + 1
-                )
-                changed = self._seal(catalog, successor)
-                change = ManifestChange()
-                leases = self._writer.leases(table.id)
-                staging = Staging(self._store, state.table, state.keys, leases)
-                view = TableView(state)
-                self._build_index(view, table, index, staging, change, progress)
-                compaction.fold(view, staging, change)
-                swap = build_swap(
-                    state,
-                    change,
-                    staging,
-                    (changed.version, changed.link),
-                    expect_frontier=True,
-                )
-                request = wire.Commit(
-                    id=os.urandom(16),
-                    catalog_version=catalog.version,
-                    changes=(wire.TableChange(table=table.id, epoch=state.epoch, swap=swap),),
-                    catalog=changed,
-                )
-            if self._database.committed(request, self._store.commit(request)):
-                return index
-        raise conflict("other connections kept writing to the table")
+
+        def attempt() -> tuple[wire.Commit, Index] | None:
+            catalog = self._database.catalog
+            assert catalog is not None
+            name = statement.name
+            if statement.if_not_exists and name and catalog.find_index(name):
+                return None
+            state = self._database.tables[catalog.table(statement.table).id]
+            successor, table, index = schema.create_index(
+                catalog, statement, complete=state.epoch + 1
+            )
+            changed = self._seal(catalog, successor)
+            change, staging, view = ManifestChange(), self._staging(state), TableView(state)
+            self._build_index(view, table, index, staging, change, progress)
+            compaction.fold(view, staging, change)
+            swap = build_swap(
+                state, change, staging, (changed.version, changed.link), expect_frontier=True
+            )
+            swapped = wire.TableChange(table=table.id, epoch=state.epoch, swap=swap)
+            return self._commit_of(catalog, (swapped,), changed), index
+
+        return self._persist(attempt, "other connections kept writing to the table")
 
     def _build_index(
         self,
