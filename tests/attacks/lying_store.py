@@ -1,4 +1,4 @@
-"""A store that lies: it stands before an honest SQLite store and may answer anything to any request.
+"""A store that lies: it stands before an honest store and may answer anything to any request.
 
 A lie is a function of the request and of the honest store's way to answer it. It may ask the honest
 store, ask copies of it from earlier times, change what they say, keep it for later, or do nothing at
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from proxy.keyspace import CatalogSealer, sha256
 from proxy.pin import Pin
 from proxy.session import Session
 from proxy.snapshot import seal_catalog
+from tests.fixtures.kinds import SQLITE, StoreKind
 
 Honest = Callable[[Any], Any]
 Lie = Callable[[Any, Honest], Any]
@@ -115,9 +115,9 @@ class _LyingSnapshot:
 class World:
     """One database in a folder, sessions on it, and copies of it from earlier times."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "world.db"
+    def __init__(self, folder: Path, kind: StoreKind = SQLITE) -> None:
+        self.folder, self.kind = folder, kind
+        self.url = kind.new_url(folder, "world")
         self.root, self.database = Key.random(), os.urandom(16)
         incarnation = os.urandom(16)
         blob = seal_catalog(
@@ -125,7 +125,7 @@ class World:
         )
         self.genesis = sha256(blob)
         create_store(
-            str(self.path),
+            self.url,
             wire.Genesis(
                 database=self.database,
                 incarnation=incarnation,
@@ -135,11 +135,11 @@ class World:
             ),
         ).close()
         self._open = ExitStack()
-        self._copies = 0
+        self._copies: list[str] = []
 
-    def session(self, path: Path | None = None, *, pin: Pin | None = None) -> Session:
+    def session(self, url: str | None = None, *, pin: Pin | None = None) -> Session:
         """A session through a lying store, which lies about nothing yet; see :func:`liar`."""
-        store = LyingStore(open_store(str(path or self.path)))
+        store = LyingStore(open_store(url or self.url))
         session = Session(store, self.root, self.database, self.genesis, pin)
         self._open.callback(_close, session, store)
         return session
@@ -148,20 +148,18 @@ class World:
         """A pin of that name in the folder."""
         return Pin.load(self.folder / f"{name}.pin", self.root.derive("pin"))
 
-    def remember(self) -> Path:
-        """A copy of the store as it is now."""
-        self._copies += 1
-        target = self.folder / f"copy{self._copies}.db"
-        with (
-            closing(sqlite3.connect(self.path)) as before,
-            closing(sqlite3.connect(target)) as after,
-        ):
-            before.backup(after)
+    def copy(self, source: str | None = None) -> str:
+        """A copy of a store, or of the world as it is now."""
+        target = self.kind.new_url(self.folder, f"copy{len(self._copies)}")
+        self._copies.append(target)
+        self.kind.copy(source or self.url, target)
         return target
 
     def close(self) -> None:
-        """Close every session."""
+        """Close every session and remove every store."""
         self._open.close()
+        for url in (self.url, *self._copies):
+            self.kind.drop(url)
 
 
 def _close(session: Session, store: LyingStore) -> None:
@@ -185,9 +183,9 @@ def rows(session: Session, text: str, *parameters: object) -> Rows:
 
 
 @contextmanager
-def answering_from(copy: Path, request: type | None = None) -> Iterator[Lie]:
+def answering_from(copy: str, request: type | None = None) -> Iterator[Lie]:
     """A lie that answers reads from a copy of the store."""
-    store = open_store(str(copy))
+    store = open_store(copy)
     try:
         with ExitStack() as stack:
             snapshot: AbstractContextManager[StoreSnapshot] = store.snapshot()

@@ -1,22 +1,23 @@
-"""Everything a dishonest store can do to one SQLite file, one change at a time.
+"""Everything a dishonest store can do to what it holds, one change at a time.
 
-Nothing here knows what encdb's relations mean: every table of the file is found in its schema, and any
-stored value is flipped, nudged, deleted, put back from an older copy, exchanged with another row's,
-or given to an invented row. What a client then answers is judged by the caller.
+Nothing here knows what encdb's relations mean: every table is found in the database's own description of
+it, and any stored value is flipped, nudged, deleted, put back from an older copy, exchanged with another
+row's, moved to another logical table, or given to an invented row. What a client then answers is judged
+by the caller.
 """
 
 from __future__ import annotations
 
 import random
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Row = tuple[Any, ...]
+from tests.fixtures.raw import RawStore, Relation, Row
+
+TABLE = "tbl"
+"""The column that names the logical table in relations that several tables share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,60 +25,18 @@ class Mutation:
     """One change to a store.
 
     Attributes:
-        relation: the SQLite table changed.
-        kind: flip, nudge, delete, replay, resurrect, swap, invent, restore, empty or drop.
+        relation: the table changed.
+        kind: flip, nudge, delete, replay, resurrect, swap, move, invent, restore, empty or drop.
         column: the column changed, or empty for whole rows and tables.
         what: a description that finds it again.
-        apply: makes the change in an open connection.
+        apply: makes the change.
     """
 
     relation: str
     kind: str
     column: str
     what: str
-    apply: Callable[[sqlite3.Connection], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """One SQLite table and its rows."""
-
-    name: str
-    columns: tuple[str, ...]
-    key: tuple[str, ...]
-    rows: dict[Row, Row]
-
-    def values(self, row: Row) -> dict[str, Any]:
-        """A row by column name."""
-        return dict(zip(self.columns, row, strict=True))
-
-    def where(self, key: Row) -> tuple[str, Row]:
-        """The condition that finds one row."""
-        return " AND ".join(f'"{name}" = ?' for name in self.key), key
-
-
-def relations(path: Path) -> dict[str, Relation]:
-    """Every table of an SQLite file."""
-    with closing(sqlite3.connect(path)) as connection:
-        names = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-        ).fetchall()
-        return {name: _relation(connection, name) for (name,) in names}
-
-
-def _relation(connection: sqlite3.Connection, name: str) -> Relation:
-    described = connection.execute(f'PRAGMA table_info("{name}")').fetchall()
-    columns = tuple(row[1] for row in described)
-    key = tuple(row[1] for row in sorted(described, key=lambda row: row[5]) if row[5])
-    places = [columns.index(one) for one in key]
-    rows = connection.execute(f'SELECT * FROM "{name}"').fetchall()
-    return Relation(name, columns, key, {tuple(row[i] for i in places): row for row in rows})
-
-
-def copy_store(source: Path, target: Path) -> None:
-    """Copy an SQLite file with what its write-ahead log holds, as one consistent file."""
-    with closing(sqlite3.connect(source)) as before, closing(sqlite3.connect(target)) as after:
-        before.backup(after)
+    apply: Callable[[RawStore], object]
 
 
 def copy_files(source: Path, target: Path) -> None:
@@ -85,17 +44,18 @@ def copy_files(source: Path, target: Path) -> None:
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
-def all_mutations(current: Path, older: Sequence[Path], seed: int = 0) -> Iterator[Mutation]:
+def all_mutations(
+    current: Mapping[str, Relation], older: Sequence[Mapping[str, Relation]], seed: int = 0
+) -> Iterator[Mutation]:
     """Every change to every row, and the changes to whole tables.
 
     Args:
         current: the store as it is.
-        older: earlier copies of it, whose rows are put back.
+        older: earlier states of it, whose rows are put back.
         seed: chooses the bytes flipped in the middle of a blob, and the partners of swaps.
     """
     draw = random.Random(seed)
-    history = [relations(path) for path in older]
-    for relation in relations(current).values():
+    for relation in current.values():
         for key, row in relation.rows.items():
             yield _delete(relation, key)
             for column, value in relation.values(row).items():
@@ -113,20 +73,23 @@ def all_mutations(current: Path, older: Sequence[Path], seed: int = 0) -> Iterat
             if others:
                 yield from _swaps(relation, key, draw.choice(others))
                 yield _invent(relation, row, draw)
-        for past in history:
+            yield from _moves(relation, key)
+        for past in older:
             yield from _replays(relation, past.get(relation.name))
-        yield _empty(relation)
+        yield Mutation(
+            relation.name,
+            "empty",
+            "",
+            "every row deleted",
+            lambda store, relation=relation: store.empty(relation),
+        )
         yield Mutation(
             relation.name,
             "drop",
             "",
             "the table is gone",
-            _execute(f'DROP TABLE "{relation.name}"'),
+            lambda store, relation=relation: store.drop(relation),
         )
-
-
-def _execute(sql: str, parameters: Row = ()) -> Callable[[sqlite3.Connection], object]:
-    return lambda connection: connection.execute(sql, parameters)
 
 
 def _show(key: Row) -> str:
@@ -134,23 +97,22 @@ def _show(key: Row) -> str:
 
 
 def _delete(relation: Relation, key: Row) -> Mutation:
-    condition, parameters = relation.where(key)
     return Mutation(
         relation.name,
         "delete",
         "",
         f"row {_show(key)} deleted",
-        _execute(f'DELETE FROM "{relation.name}" WHERE {condition}', parameters),
+        lambda store: store.delete(relation, key),
     )
 
 
 def _set(
     relation: Relation, key: Row, column: str, value: object, *, kind: str, how: str
 ) -> Mutation:
-    condition, parameters = relation.where(key)
-    sql = f'UPDATE OR REPLACE "{relation.name}" SET "{column}" = ? WHERE {condition}'
     what = f"{column} of row {_show(key)}: {how}"
-    return Mutation(relation.name, kind, column, what, _execute(sql, (value, *parameters)))
+    return Mutation(
+        relation.name, kind, column, what, lambda store: store.change(relation, key, column, value)
+    )
 
 
 def _flip(relation: Relation, key: Row, column: str, place: int, bit: int) -> Mutation:
@@ -164,35 +126,43 @@ def _flip(relation: Relation, key: Row, column: str, place: int, bit: int) -> Mu
 def _swaps(relation: Relation, key: Row, other: Row) -> Iterator[Mutation]:
     """Exchange each column that is no part of the key between two rows."""
     mine, theirs = relation.values(relation.rows[key]), relation.values(relation.rows[other])
-    condition, parameters = relation.where(key)
-    its_condition, its_parameters = relation.where(other)
     for column in relation.columns:
         if column in relation.key or mine[column] == theirs[column]:
             continue
-        sql = f'UPDATE "{relation.name}" SET "{column}" = ? WHERE '
 
-        def exchange(connection: sqlite3.Connection, sql: str = sql, column: str = column) -> None:
-            connection.execute(sql + condition, (theirs[column], *parameters))
-            connection.execute(sql + its_condition, (mine[column], *its_parameters))
+        def exchange(store: RawStore, column: str = column) -> None:
+            store.change(relation, key, column, theirs[column])
+            store.change(relation, other, column, mine[column])
 
         what = f"{column} of rows {_show(key)} and {_show(other)} exchanged"
         yield Mutation(relation.name, "swap", column, what, exchange)
 
 
+def _moves(relation: Relation, key: Row) -> Iterator[Mutation]:
+    """Give a row to each other logical table that has rows in the same relation."""
+    if TABLE not in relation.columns:
+        return
+    place = relation.columns.index(TABLE)
+    mine = relation.rows[key][place]
+    for table in sorted({row[place] for row in relation.rows.values()} - {mine}):
+        yield _set(relation, key, TABLE, table, kind="move", how=f"given to table {table}")
+
+
 def _invent(relation: Relation, row: Row, draw: random.Random) -> Mutation:
-    """A row with a new key and an existing row's content."""
+    """A row with a new key and an existing row's content, in the same logical table."""
     values = relation.values(row)
     for name in relation.key:
         value = values[name]
-        values[name] = draw.randbytes(len(value)) if isinstance(value, bytes) else value + 7
+        if isinstance(value, bytes):
+            values[name] = draw.randbytes(len(value))
+        elif isinstance(value, int) and (name != TABLE or relation.key == (TABLE,)):
+            values[name] = value + 7
     return _insert(relation, tuple(values.values()), "invent", "a copy under another key")
 
 
 def _insert(relation: Relation, row: Row, kind: str, how: str) -> Mutation:
-    places = ", ".join("?" for _ in row)
-    key = tuple(relation.values(row)[name] for name in relation.key)
-    sql = f'INSERT OR REPLACE INTO "{relation.name}" VALUES ({places})'
-    return Mutation(relation.name, kind, "", f"row {_show(key)}: {how}", _execute(sql, row))
+    what = f"row {_show(relation.key_of(row))}: {how}"
+    return Mutation(relation.name, kind, "", what, lambda store: store.put(relation, [row]))
 
 
 def _replays(relation: Relation, past: Relation | None) -> Iterator[Mutation]:
@@ -206,20 +176,11 @@ def _replays(relation: Relation, past: Relation | None) -> Iterator[Mutation]:
         elif now != row:
             yield _insert(relation, row, "replay", "replaced by an older one")
 
-    def restore(connection: sqlite3.Connection) -> None:
-        connection.execute(f'DELETE FROM "{relation.name}"')
-        places = ", ".join("?" for _ in relation.columns)
-        connection.executemany(
-            f'INSERT INTO "{relation.name}" VALUES ({places})', past.rows.values()
-        )
+    def restore(store: RawStore) -> None:
+        store.empty(relation)
+        store.put(relation, list(past.rows.values()))
 
     yield Mutation(relation.name, "restore", "", "every row as in an older copy", restore)
-
-
-def _empty(relation: Relation) -> Mutation:
-    return Mutation(
-        relation.name, "empty", "", "every row deleted", _execute(f'DELETE FROM "{relation.name}"')
-    )
 
 
 def family(relation: str) -> str:
@@ -227,12 +188,15 @@ def family(relation: str) -> str:
     return relation.partition("_")[0]
 
 
-def sample(mutations: Sequence[Mutation], each: int, seed: int = 0) -> list[Mutation]:
+def sample(
+    mutations: Sequence[Mutation], each: int, seed: int = 0, *, by_column: bool = True
+) -> list[Mutation]:
     """At most ``each`` mutations of every family, kind and column, drawn with a fixed seed."""
     draw = random.Random(seed)
     groups: dict[tuple[str, str, str], list[Mutation]] = {}
     for mutation in mutations:
-        group = (family(mutation.relation), mutation.kind, mutation.column)
+        column = mutation.column if by_column else ""
+        group = (family(mutation.relation), mutation.kind, column)
         groups.setdefault(group, []).append(mutation)
     chosen: list[Mutation] = []
     for found in groups.values():

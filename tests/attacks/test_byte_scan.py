@@ -1,4 +1,9 @@
-"""No inserted value, and no name, is found in the bytes of the store's files, in any usual encoding."""
+"""No inserted value, and no name, is found in the bytes of the store's files, in any usual encoding.
+
+A remote store keeps an SQLite file, so it is covered by SQLite here. Of PostgreSQL, which has a server to
+itself, the scan reads the files of the store's relations, the write-ahead log, and a log of every statement
+with its parameters.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ import random
 import struct
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +24,10 @@ from numpy.typing import NDArray
 
 import encdb
 from tests.attacks import vault
+from tests.fixtures.kinds import SQLITE, StoreKind
+from tests.fixtures.postgres import DATABASE, Server, own_server
+
+pytestmark = pytest.mark.stores("sqlite", "postgres")
 
 TABLE = "confidential_register"
 COLUMNS = {
@@ -27,7 +37,7 @@ COLUMNS = {
     "balance_amount": "DECIMAL(18,2)",
     "measured_value": "DOUBLE",
     "birth_instant": "TIMESTAMP",
-    "random_uuid": "UUID",
+    "external_uuid": "UUID",
     "secret_blob": "BLOB",
     "clinical_notes": "TEXT",
 }
@@ -91,9 +101,44 @@ def encodings(value: object) -> Iterator[bytes]:
         raise TypeError(f"no encodings of {type(value)}")
 
 
-def files(store: Path) -> bytes:
-    """The bytes of the store and of every file beside it that SQLite made."""
-    return b"".join(path.read_bytes() for path in sorted(store.parent.glob(store.name + "*")))
+class SqliteFiles:
+    """The bytes of the store's file and of every file beside it that SQLite made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = SQLITE.new_url(folder)
+
+    def structured(self) -> bytes:
+        """The relations."""
+        path = SQLITE.path(self.url)
+        return b"".join(one.read_bytes() for one in sorted(path.parent.glob(path.name + "*")))
+
+    def log(self) -> bytes:
+        """The write-ahead log is among them."""
+        return b""
+
+
+class PostgresFiles:
+    """The bytes that a server of the store's own has written, as its administrator finds them."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.url = f"{server.url()}?schema=scanned"
+
+    def structured(self) -> bytes:
+        """The relations of the store's schema, with their indexes and what is kept out of line."""
+        with self._server.connect(DATABASE) as connection:
+            connection.execute("CHECKPOINT")
+            found = connection.execute(
+                "SELECT pg_relation_filepath(c.oid) FROM pg_class c"
+                " WHERE c.relnamespace = 'scanned'::regnamespace OR c.oid IN"
+                " (SELECT reltoastrelid FROM pg_class WHERE relnamespace = 'scanned'::regnamespace)"
+            ).fetchall()
+        return b"".join((self._server.data / path).read_bytes() for (path,) in found if path)
+
+    def log(self) -> bytes:
+        """The write-ahead log, and the log of the server."""
+        wal = sorted((self._server.data / "pg_wal").glob("0*"))
+        return b"".join(path.read_bytes().rstrip(b"\0") for path in (*wal, self._server.log))
 
 
 def windows(content: bytes, width: int) -> NDArray[Any]:
@@ -105,18 +150,42 @@ def windows(content: bytes, width: int) -> NDArray[Any]:
     return np.concatenate(parts)
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], bytes]:
+@dataclass
+class Scanned:
     """The rows of a store that has lived through loads, changes and merges, and all its bytes.
+
+    Attributes:
+        rows: what was inserted.
+        relations: the bytes of the relations at several moments.
+        everything: these, and the logs.
+    """
+
+    rows: list[Row]
+    relations: bytes
+    everything: bytes
+
+
+@pytest.fixture(scope="module")
+def filled(store_kind: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
+    """A store and its bytes."""
+    folder = tmp_path_factory.mktemp("scan")
+    if store_kind.name == "sqlite":
+        yield fill(SqliteFiles(folder), folder)
+        return
+    with own_server(log_statement="all", log_min_duration_statement="0") as server:
+        yield fill(PostgresFiles(server), folder)
+
+
+def fill(files: SqliteFiles | PostgresFiles, folder: Path) -> Scanned:
+    """Make the store.
 
     The bytes are gathered while the connection is open, so that the write-ahead log is among them,
     and again after it was closed.
     """
-    folder = tmp_path_factory.mktemp("scan")
-    store, keys = folder / "vault.db", folder / "keys"
+    store, keys = files.url, folder / "keys"
     keys.mkdir()
     draw = random.Random(99)
-    encdb.init(str(store), keyring=str(vault.keyring_in(keys)))
+    encdb.init(store, keyring=str(vault.keyring_in(keys)))
     rows = [row(number, draw) for number in range(400)]
     marks = ", ".join("?" for _ in COLUMNS)
     seen = b""
@@ -128,9 +197,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], bytes]:
             connection.execute(f"CREATE INDEX {name} ON {TABLE} USING {method} {column}")
         insert = f"INSERT INTO {TABLE} VALUES ({marks})"
         connection.cursor().executemany(insert, rows[:300])
-        seen += files(store)
+        seen += files.structured()
         connection.execute(f"VACUUM {TABLE}")
-        seen += files(store)
+        seen += files.structured()
         connection.cursor().executemany(insert, rows[300:])
         connection.execute(
             f"UPDATE {TABLE} SET clinical_notes = 'relapsed suddenly' WHERE identifier_number = ?",
@@ -138,13 +207,19 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], bytes]:
         )
         connection.execute(f"DELETE FROM {TABLE} WHERE identifier_number = ?", (rows[1][0],))
         connection.execute(f"SELECT * FROM {TABLE} WHERE postal_district = 'DISTRICT-3'").fetchall()
-        assert (store.parent / (store.name + "-wal")).stat().st_size > 0
-        seen += files(store)
-    return rows, seen + files(store)
+        seen += files.structured()
+        if isinstance(files, SqliteFiles):
+            assert Path(f"{store}-wal").stat().st_size > 0
+    seen += files.structured()
+    log = files.log()
+    if isinstance(files, PostgresFiles):
+        assert len(log) > 100_000
+        assert b"INSERT INTO" in log
+    return Scanned(rows, seen, seen + log)
 
 
-def test_no_value_of_eight_bytes_or_more(filled: tuple[list[Row], bytes]) -> None:
-    rows, content = filled
+def test_no_value_of_eight_bytes_or_more(filled: Scanned) -> None:
+    rows, content = filled.rows, filled.everything
     values = {value for one in rows for value in one} | {"relapsed suddenly", "appendicitis"}
     tried = [
         (encoded, value)
@@ -160,16 +235,16 @@ def test_no_value_of_eight_bytes_or_more(filled: tuple[list[Row], bytes]) -> Non
         assert encoded not in content, f"{value!r} was found as {encoded!r}"
 
 
-def test_no_name(filled: tuple[list[Row], bytes]) -> None:
-    _, content = filled
+def test_no_name(filled: Scanned) -> None:
+    content = filled.everything
     for name in [TABLE, *COLUMNS, *INDEXES]:
         for encoded in encodings(name):
             assert encoded not in content, name
 
 
-def test_short_values_are_no_more_frequent_than_chance(filled: tuple[list[Row], bytes]) -> None:
+def test_short_values_are_no_more_frequent_than_chance(filled: Scanned) -> None:
     """Four-byte pieces of the values occur as often as in random bytes, to six standard deviations."""
-    rows, content = filled
+    rows, content = filled.rows, filled.relations
     pieces = {
         encoded[start : start + 4]
         for one in rows
@@ -187,12 +262,12 @@ def test_short_values_are_no_more_frequent_than_chance(filled: tuple[list[Row], 
     assert found <= expected + 6 * math.sqrt(expected) + 6
 
 
-def test_the_scan_finds_what_is_there(filled: tuple[list[Row], bytes]) -> None:
+def test_the_scan_finds_what_is_there(filled: Scanned) -> None:
     """The same scan finds every value in an ordinary SQLite file; it could not pass by looking away."""
     import sqlite3
     from contextlib import closing
 
-    rows, _ = filled
+    rows = filled.rows
     assert set(windows(b"abcdefghij", 8)) == {
         int.from_bytes(part, "little") for part in (b"abcdefgh", b"bcdefghi", b"cdefghij")
     }

@@ -22,6 +22,9 @@ import pytest
 import encdb
 from tests.attacks import vault
 from tests.attacks.worker import GROUP_ROWS, schema
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = pytest.mark.every_store
 
 PROJECT = Path(__file__).parents[2]
 TASKS = tuple(GROUP_ROWS)
@@ -30,13 +33,13 @@ TASKS = tuple(GROUP_ROWS)
 class Trial:
     """One store, its ledger, and what was killed so far."""
 
-    def __init__(self, folder: Path, task: str, seed: int) -> None:
+    def __init__(self, kind: StoreKind, folder: Path, task: str, seed: int) -> None:
         self.folder, self.task = folder, task
-        self.store, self.keys = folder / "vault.db", folder / "keys"
+        self.store, self.keys = kind.new_url(folder), folder / "keys"
         self.ledger = folder / "ledger"
         self.draw = random.Random(f"{task} {seed}")
         self.keys.mkdir()
-        encdb.init(str(self.store), keyring=str(vault.keyring_in(self.keys)))
+        encdb.init(self.store, keyring=str(vault.keyring_in(self.keys)))
         with vault.client(self.store, self.keys) as connection:
             schema(connection)
 
@@ -130,8 +133,8 @@ class Trial:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("task", TASKS)
-def test_killed_once(tmp_path: Path, task: str) -> None:
-    trial = Trial(tmp_path, task, 0)
+def test_killed_once(store_kind: StoreKind, tmp_path: Path, task: str) -> None:
+    trial = Trial(store_kind, tmp_path, task, 0)
     trial.kill_one()
     trial.verify()
 
@@ -140,8 +143,8 @@ def test_killed_once(tmp_path: Path, task: str) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_many_times(tmp_path: Path, task: str, seed: int) -> None:
-    trial = Trial(tmp_path, task, seed)
+def test_killed_many_times(store_kind: StoreKind, tmp_path: Path, task: str, seed: int) -> None:
+    trial = Trial(store_kind, tmp_path, task, seed)
     for _ in range(12):
         trial.kill_one(longest=1.5)
         trial.verify()
@@ -151,9 +154,9 @@ def test_killed_many_times(tmp_path: Path, task: str, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_killed_beside_another_writer(tmp_path: Path) -> None:
+def test_killed_beside_another_writer(store_kind: StoreKind, tmp_path: Path) -> None:
     """One of two writers is killed; the other goes on."""
-    trial = Trial(tmp_path, "merge", 3)
+    trial = Trial(store_kind, tmp_path, "merge", 3)
     survivor = trial.begin(1)
     try:
         for _ in range(6):
@@ -167,9 +170,10 @@ def test_killed_beside_another_writer(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_harness_notices_a_lost_transaction(tmp_path: Path) -> None:
+@pytest.mark.stores("sqlite")
+def test_the_harness_notices_a_lost_transaction(store_kind: StoreKind, tmp_path: Path) -> None:
     """A ledger that claims one more group than the store holds must fail."""
-    trial = Trial(tmp_path, "update", 4)
+    trial = Trial(store_kind, tmp_path, "update", 4)
     trial.kill_one()
     trial.verify()
     with trial.ledger.open("a") as ledger:

@@ -29,7 +29,9 @@ from proxy.check import check
 from proxy.opening import identity_of
 from proxy.session import Session
 from tests.attacks.lying_store import Honest, Lie, LyingStore, Rows, World, forge, liar, rows
-from tests.attacks.mutations import copy_store
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = pytest.mark.every_store
 
 QUESTIONS = (
     "SELECT * FROM people",
@@ -49,10 +51,10 @@ SECRET = "Xanthippe-4711"
 class Past:
     """A database with a history, copies of it from several times, and the right answers of each."""
 
-    def __init__(self, folder: Path) -> None:
-        self.world = world = World(folder)
+    def __init__(self, folder: Path, kind: StoreKind) -> None:
+        self.world = world = World(folder, kind)
         one, two = world.session(), world.session()
-        self.copies: list[Path] = []
+        self.copies: list[str] = []
         self.answers: list[dict[str, Rows]] = []
         one.execute(
             "CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT NOT NULL, zip TEXT, age INT, "
@@ -89,7 +91,7 @@ class Past:
         return self.answers[-1]
 
     def _keep(self) -> None:
-        self.copies.append(self.world.remember())
+        self.copies.append(self.world.copy())
         fresh = self.world.session()
         self.answers.append({text: rows(fresh, text) for text in (*QUESTIONS, JOIN)})
 
@@ -111,28 +113,27 @@ def add(session: Session, numbers: range) -> None:
 
 
 @pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
-    made = Past(tmp_path_factory.mktemp("past"))
+def past(store_kind: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
+    made = Past(tmp_path_factory.mktemp("past"), store_kind)
     yield made
     made.world.close()
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
+def world(store_kind: StoreKind, tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, store_kind)
     yield made
     made.close()
 
 
 @pytest.fixture
-def copy(past: Past, tmp_path: Path) -> Iterator[Callable[[], Session]]:
+def copy(past: Past) -> Iterator[Callable[[], Session]]:
     """Sessions on one copy of the past, to write to."""
-    path = tmp_path / "copy.db"
-    copy_store(past.copies[-1], path)
+    url = past.world.copy(past.copies[-1])
     opened: list[Session] = []
 
     def session() -> Session:
-        store = LyingStore(open_store(str(path)))
+        store = LyingStore(open_store(url))
         opened.append(Session(store, past.world.root, past.world.database, past.world.genesis))
         return opened[-1]
 
@@ -200,16 +201,16 @@ def test_answers_of_any_shape(past: Past, kind: type, known: bool, step: int) ->
     texts = {wire.ReadHeads: QUESTIONS[1:2], wire.ReadPages: QUESTIONS[3:4]}.get(
         kind, QUESTIONS[:1]
     )
-    path = past.copies[-1]
-    probe = past.world.session(path)
+    url = past.copies[-1]
+    probe = past.world.session(url)
     assert [rows(probe, text) for text in texts] == [past.now[text] for text in texts]
     honest = next(given for request, given in liar(probe).log if type(request) is kind)
-    session = past.world.session(path)
+    session = past.world.session(url)
     told = 0
     for wrong in itertools.islice(mutations(honest), 0, None, step):
         if not session.database.sound or kind is not wire.ReadHeads:
             session.close()
-            session = past.world.session(path)
+            session = past.world.session(url)
         if known:
             assert ask(session, "SELECT count(*) FROM visits") is not None
         liar(session).lies[kind] = lambda request, answer, wrong=wrong: wrong
@@ -225,7 +226,7 @@ def test_answers_of_any_shape(past: Past, kind: type, known: bool, step: int) ->
 
 @pytest.mark.parametrize("wrong", JUNK)
 def test_a_store_that_does_not_say_what_it_holds(world: World, wrong: object) -> None:
-    store = LyingStore(open_store(str(world.path)))
+    store = LyingStore(open_store(world.url))
     store.lies[wire.ReadHeads] = lambda request, honest: wrong
     with pytest.raises(TamperError):
         identity_of(store)
@@ -252,7 +253,7 @@ def test_answers_of_two_times(
             session = past.world.session(past.copies[-1], pin=pin)
             if memory == "session":
                 rows(session, JOIN)
-            old = open_store(str(past.copies[then]))
+            old = open_store(past.copies[then])
             stack.callback(old.close)
             snapshot = stack.enter_context(old.snapshot())
             for kind in kinds:
@@ -271,8 +272,8 @@ def test_answers_of_two_times(
 def served(past: Past) -> list[wire.Heads]:
     """What each time answers to a client that knows nothing."""
     found = []
-    for path in past.copies:
-        session = past.world.session(path)
+    for url in past.copies:
+        session = past.world.session(url)
         rows(session, JOIN)
         liar(session).log.clear()
         cursors = tuple(
@@ -378,7 +379,7 @@ def test_one_tables_half_of_a_transaction(world: World, seen: bool) -> None:
         writer.execute("CREATE TABLE b (id BIGINT)")
         if seen:
             rows(reader, "SELECT * FROM a, b")
-        before = world.remember()
+        before = world.copy()
         writer.begin()
         for name in ("a", "b"):
             count = 1100 if name in large else 1
@@ -387,7 +388,7 @@ def test_one_tables_half_of_a_transaction(world: World, seen: bool) -> None:
         tables = {one.name: one.id for one in writer.catalog.tables}
         for hidden in ("a", "b"):
             fresh = reader if seen else world.session()
-            old = open_store(str(before))
+            old = open_store(before)
             with old.snapshot() as snapshot:
 
                 def heads(
@@ -495,21 +496,19 @@ COMMIT_LIES: dict[str, Lie] = {
 
 @pytest.fixture(scope="module")
 def prepared(
-    past: Past, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Path, dict[str, Rows | None], dict[str, Rows | None]]]:
+    past: Past,
+) -> dict[str, tuple[str, dict[str, Rows | None], dict[str, Rows | None]]]:
     """Per change, the store before it, and what the tables hold before and after it."""
-    folder = tmp_path_factory.mktemp("prepared")
     found = {}
     for name, (*setup, change) in CHANGES.items():
-        path = folder / f"{name}.db"
-        copy_store(past.copies[-1], path)
-        session = past.world.session(path)
+        url = past.world.copy(past.copies[-1])
+        session = past.world.session(url)
         for text in setup:
             session.execute(text)
         before = effects(session)
-        copy_store(path, folder / f"{name}-before.db")
+        kept = past.world.copy(url)
         session.execute(change)
-        found[name] = (folder / f"{name}-before.db", before, effects(session))
+        found[name] = (kept, before, effects(session))
         session.close()
     return found
 
@@ -518,7 +517,7 @@ def prepared(
 @pytest.mark.parametrize("lie", COMMIT_LIES)
 def test_commits_that_are_lied_about(
     past: Past,
-    prepared: dict[str, tuple[Path, dict[str, Rows | None], dict[str, Rows | None]]],
+    prepared: dict[str, tuple[str, dict[str, Rows | None], dict[str, Rows | None]]],
     tmp_path: Path,
     lie: str,
     often: str,
@@ -527,9 +526,8 @@ def test_commits_that_are_lied_about(
     for name, (source, before, after) in prepared.items():
         if often == "once" and name in {"fill", "delete"}:
             continue  # "large" and "update" are like them; the slow variant has all.
-        path = tmp_path / f"{name}.db"
-        copy_store(source, path)
-        session, change = past.world.session(path), CHANGES[name][-1]
+        url = past.world.copy(source)
+        session, change = past.world.session(url), CHANGES[name][-1]
         effects(session)
 
         def told(request: Any, honest: Honest, session: Session = session) -> Any:
@@ -544,7 +542,7 @@ def test_commits_that_are_lied_about(
         except EncdbError as error:
             succeeded, repeatable = False, isinstance(error, ConflictError)
         liar(session).lies.clear()
-        fresh = past.world.session(path)
+        fresh = past.world.session(url)
         found = [effects(session), effects(fresh)]
         for one in found:
             for text in AFTER:
@@ -556,6 +554,7 @@ def test_commits_that_are_lied_about(
                     assert one[text] in (None, before[text], after[text]), (name, text)
         session.close()
         fresh.close()
+        past.world.kind.drop(url)
 
 
 def effects(session: Session) -> dict[str, Rows | None]:
@@ -711,7 +710,7 @@ def test_answers_that_are_no_leases(copy: Callable[[], Session], answer: Any) ->
 @pytest.mark.parametrize("name", ["insert", "update", "fill", "vacuum", "index"])
 def test_leases_given_out_before(
     past: Past,
-    prepared: dict[str, tuple[Path, dict[str, Rows | None], dict[str, Rows | None]]],
+    prepared: dict[str, tuple[str, dict[str, Rows | None], dict[str, Rows | None]]],
     tmp_path: Path,
     name: str,
     kind: str,
@@ -719,8 +718,8 @@ def test_leases_given_out_before(
 ) -> None:
     """Numbers that are taken, or taken in part, by rows, packs and segments."""
     source, before, after = prepared[name]
-    copy_store(source, tmp_path / "copy.db")
-    session = past.world.session(tmp_path / "copy.db")
+    url = past.world.copy(source)
+    session = past.world.session(url)
     effects(session)
     liar(session).lies[wire.Lease] = of_kind(kind, first)
     try:
@@ -729,7 +728,7 @@ def test_leases_given_out_before(
     except EncdbError:
         right = before
     liar(session).lies.clear()
-    fresh = past.world.session(tmp_path / "copy.db")
+    fresh = past.world.session(url)
     for one in (session, fresh):
         found = effects(one)
         for text in AFTER:
@@ -925,7 +924,7 @@ def test_a_snapshot_that_moves_under_a_transaction(world: World) -> None:
     two.begin()
     two.execute("INSERT INTO t VALUES (1, 'x')")
     one.execute("CREATE INDEX ON t USING equality (z)")
-    newer = open_store(str(world.path))
+    newer = open_store(world.url)
 
     def heads(request: wire.ReadHeads, honest: Honest) -> wire.Heads:
         with newer.snapshot() as snapshot:
@@ -948,7 +947,7 @@ def test_a_snapshot_that_moves_within_a_statement(world: World, change: str) -> 
     one = world.session()
     one.execute("CREATE TABLE t (id BIGINT PRIMARY KEY)")
     one.execute("INSERT INTO t VALUES (1)")
-    session, newer = world.session(), open_store(str(world.path))
+    session, newer = world.session(), open_store(world.url)
     asked = itertools.count()
 
     def heads(request: wire.ReadHeads, honest: Honest) -> wire.Heads:
@@ -970,7 +969,7 @@ def test_a_half_verified_state_answers_nothing(past: Past, how: str, explicit: b
     rows(session, "SELECT * FROM people")
     if explicit:
         session.begin()
-    newest = open_store(str(past.copies[-1]))
+    newest = open_store(past.copies[-1])
 
     def heads(request: wire.ReadHeads, honest: Honest) -> Any:
         given = honest(request)
@@ -1006,7 +1005,7 @@ def test_a_failed_verification_is_not_pinned(past: Past) -> None:
     rows(session, JOIN)
     session.remember(throttle=0.0)
     known = pin.state
-    newest = open_store(str(past.copies[-1]))
+    newest = open_store(past.copies[-1])
 
     def heads(request: wire.ReadHeads, honest: Honest) -> wire.Heads:
         with newest.snapshot() as snapshot:
@@ -1039,9 +1038,7 @@ def test_no_lie_makes_the_proxy_send_or_print_a_value(past: Past, tmp_path: Path
     lies += [(kind, lambda request, honest: None) for kind in (*READS, wire.Lease, wire.Stage)]
     lies += [(wire.Lease, always(0)), (wire.Lease, always(1 << 62))]
     for number, (kind, lie) in enumerate(lies):
-        path = tmp_path / f"{number}.db"
-        copy_store(past.copies[-1], path)
-        session = past.world.session(path)
+        session = past.world.session(past.world.copy(past.copies[-1]))
         liar(session).lies[kind] = lie
         for text in statements[number % 2 :: 2]:
             try:
@@ -1092,10 +1089,8 @@ def test_no_lie_makes_a_nonce_repeat(
         {wire.Lease: of_kind("ordinal", 1 << 20)},
         {wire.Stage: lambda request, honest: wire.Stale("stage")},
     ]
-    for number, lie in enumerate(lies):
-        path = tmp_path / f"{number}.db"
-        copy_store(past.copies[-1], path)
-        session = past.world.session(path)
+    for lie in lies:
+        session = past.world.session(past.world.copy(past.copies[-1]))
         liar(session).lies.update(lie)
         for name in ("fill", "large", "vacuum", "index"):
             for text in CHANGES[name]:

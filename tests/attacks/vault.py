@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import io
 import random
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import encdb
 from encdb.__main__ import main
-from tests.attacks.mutations import Mutation, copy_files, copy_store
+from tests.attacks.mutations import Mutation, all_mutations, copy_files
+from tests.fixtures.kinds import StoreKind
+from tests.fixtures.raw import Refused, Relation
 
 QUESTIONS: tuple[str, ...] = (
     "SELECT * FROM people",
@@ -48,10 +49,26 @@ Answers = Mapping[str, list[tuple[Any, ...]]]
 class Vault:
     """A store, the folder of its keyring and pin, earlier copies, and the right answers."""
 
-    store: Path
+    kind: StoreKind
+    store: str
     keys: Path
-    older: tuple[Path, ...]
+    older: tuple[str, ...]
     answers: Answers
+
+    def relations(self, url: str | None = None) -> dict[str, Relation]:
+        """What the database below holds, now or in a copy."""
+        with self.kind.raw(url or self.store) as raw:
+            return raw.relations()
+
+    def mutations(self, seed: int = 0) -> list[Mutation]:
+        """Everything that can be done to the store."""
+        older = [self.relations(url) for url in self.older]
+        return list(all_mutations(self.relations(), older, seed))
+
+    def drop(self) -> None:
+        """Remove the store and its copies."""
+        for url in (self.store, *self.older):
+            self.kind.drop(url)
 
     @property
     def keyring(self) -> Path:
@@ -70,17 +87,17 @@ def person(number: int, draw: random.Random) -> tuple[Any, ...]:
     return (number, f"Person {number}", f"060{number % 12:02d}", draw.randrange(18, 90), notes)
 
 
-def build(folder: Path, settled: int) -> Vault:
+def build(kind: StoreKind, folder: Path, settled: int) -> Vault:
     """Make a store with ``settled`` settled rows and a few dozen recent changes."""
     draw = random.Random(7)
-    store, keys = folder / "vault.db", folder / "keys"
+    store, keys = kind.new_url(folder), folder / "keys"
     keys.mkdir()
-    encdb.init(str(store), keyring=str(keyring_in(keys)))
-    older: list[Path] = []
+    encdb.init(store, keyring=str(keyring_in(keys)))
+    older: list[str] = []
 
     def remember() -> None:
-        copy = folder / f"older-{len(older)}.db"
-        copy_store(store, copy)
+        copy = kind.new_url(folder, f"older{len(older)}")
+        kind.copy(store, copy)
         older.append(copy)
 
     with client(store, keys) as connection:
@@ -114,7 +131,7 @@ def build(folder: Path, settled: int) -> Vault:
         _add(connection, [person(settled + 500, draw)])
         remember()
         connection.execute("UPDATE people SET age = 31 WHERE id = 17")
-    return Vault(store, keys, tuple(older), answers(store, keys))
+    return Vault(kind, store, keys, tuple(older), answers(store, keys))
 
 
 def _add(connection: Any, rows: list[tuple[Any, ...]]) -> None:
@@ -133,9 +150,9 @@ def _change(connection: Any, settled: int, turn: int, draw: random.Random) -> No
 
 
 @contextmanager
-def client(store: Path, keys: Path, *, pin: bool = True) -> Iterator[Any]:
+def client(store: str, keys: Path, *, pin: bool = True) -> Iterator[Any]:
     """A connection that remembers nothing but the keyring, and the pin unless told otherwise."""
-    connection = encdb.connect(str(store), keyring=str(keyring_in(keys)), pin=pin)
+    connection = encdb.connect(store, keyring=str(keyring_in(keys)), pin=pin)
     try:
         yield connection
     finally:
@@ -147,7 +164,7 @@ def ask(connection: Any, question: str) -> list[tuple[Any, ...]]:
     return sorted(connection.cursor().execute(question).fetchall(), key=repr)
 
 
-def answers(store: Path, keys: Path) -> dict[str, list[tuple[Any, ...]]]:
+def answers(store: str, keys: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What a client is told by an honest store."""
     with client(store, keys) as connection:
         return {question: ask(connection, question) for question in QUESTIONS}
@@ -162,11 +179,11 @@ class Ended:
     errors: str
 
 
-def command(name: str, store: Path, *words: object, keyring: Path) -> Ended:
+def command(name: str, store: str, *words: object, keyring: Path) -> Ended:
     """Run one ``encdb`` command on a store within this process."""
     output, errors = io.StringIO(), io.StringIO()
     with redirect_stdout(output), redirect_stderr(errors):
-        status = main([name, str(store), *map(str, words), "--keyring", str(keyring)])
+        status = main([name, store, *map(str, words), "--keyring", str(keyring)])
     return Ended(status, output.getvalue(), errors.getvalue())
 
 
@@ -186,29 +203,38 @@ class Outcome:
 
 
 def attack(
-    vault: Vault, mutation: Mutation, folder: Path, *, pin: bool = True, share: int = 3
+    vault: Vault,
+    mutation: Mutation,
+    copy: str,
+    folder: Path,
+    *,
+    pin: bool = True,
+    share: int = 3,
+    enough: int = len(QUESTIONS),
 ) -> Outcome:
     """Change a copy of the store and put every question to it.
 
     A client is asked ``share`` questions that are far apart in the list, then the next one connects;
-    an error ends it at once. So most reads are of a client that has nothing cached.
+    an error ends it at once. So most reads are of a client that has nothing cached. After ``enough``
+    errors nobody is asked any more. A change that the database refuses is no attack.
     """
-    store, keys = folder / "vault.db", folder / "keys"
-    for leftover in folder.glob("vault.db*"):
-        leftover.unlink()
-    copy_store(vault.store, store)
-    with closing(sqlite3.connect(store)) as connection, connection:
-        mutation.apply(connection)
+    keys = folder / "keys"
+    vault.kind.put_back(vault.store, copy)
+    try:
+        with vault.kind.raw(copy) as raw:
+            mutation.apply(raw)
+    except Refused:
+        return Outcome((), {}, {})
     right: list[str] = []
     refused: dict[str, encdb.EncdbError] = {}
     wrong: dict[str, list[tuple[Any, ...]]] = {}
     clients = -(-len(QUESTIONS) // share)
     for turn in range(clients):
         left = list(QUESTIONS[turn::clients])
-        while left:
+        while left and len(refused) < enough:
             copy_files(vault.keys, keys)
             try:
-                with client(store, keys, pin=pin) as fresh:
+                with client(copy, keys, pin=pin) as fresh:
                     while left:
                         answer = ask(fresh, left[0])
                         question = left.pop(0)

@@ -100,7 +100,7 @@ def main(task: str, store: str, keyring: str, ledger_path: str, worker: int) -> 
 
 
 def _run(name: str, store: str, *words: object, keyring: str) -> None:
-    ended = command(name, Path(store), *words, keyring=Path(keyring))
+    ended = command(name, store, *words, keyring=Path(keyring))
     if ended.status:
         raise AssertionError(ended.errors)
 

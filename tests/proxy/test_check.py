@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from proxy.check import CheckReport, check
+from tests.attacks.mutations import family
 from tests.fixtures.databases import Database, check_ok, rows
+from tests.fixtures.raw import RawStore, Relation
+
+pytestmark = pytest.mark.every_store
 
 RELATIONS = ("rows", "packs", "keys", "tombstones", "deltas", "pages")
 
@@ -43,22 +45,21 @@ def verify(database: Database) -> CheckReport:
         database.close()
 
 
-def relation(store: sqlite3.Connection, name: str) -> str:
-    """The one relation of that kind: the store's table names are opaque but begin with it."""
-    found = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    (table,) = [
-        one
-        for (one,) in found
-        if one.startswith(name)
-        and one[len(name) :].strip("_0123456789abcdef") == ""
-        and one != name
-    ]
-    return str(table)
+def relation(store: RawStore, name: str) -> Relation:
+    """The one relation of that kind, of the one logical table."""
+    (found,) = [one for one in store.names() if family(one) == name]
+    return store.relation(found)
 
 
-def damage(database: Database, change: Callable[[sqlite3.Connection], object]) -> None:
-    with closing(sqlite3.connect(database.url)) as store, store:
+def damage(database: Database, change: Callable[[RawStore], object]) -> None:
+    with database.kind.raw(database.url) as store:
         change(store)
+
+
+def like(table: Relation, **changed: object) -> tuple[object, ...]:
+    """A row of the table with some other values."""
+    row = next(iter(table.rows.values()))
+    return tuple((table.values(row) | changed).values())
 
 
 def test_a_sound_store_passes_and_is_described(filled: Database):
@@ -84,11 +85,9 @@ def test_progress_is_told(filled: Database):
 
 @pytest.mark.parametrize("name", RELATIONS)
 def test_a_missing_record_of_any_kind_is_found(filled: Database, name: str):
-    def remove(store: sqlite3.Connection) -> None:
+    def remove(store: RawStore) -> None:
         table = relation(store, name)
-        before = store.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]
-        assert before
-        store.execute(f'DELETE FROM "{table}" WHERE rowid = (SELECT max(rowid) FROM "{table}")')
+        store.delete(table, max(table.rows))
 
     damage(filled, remove)
     report = verify(filled)
@@ -98,14 +97,12 @@ def test_a_missing_record_of_any_kind_is_found(filled: Database, name: str):
 
 @pytest.mark.parametrize("name", ["rows", "packs", "deltas", "pages"])
 def test_a_changed_byte_of_any_blob_is_found(filled: Database, name: str):
-    def flip(store: sqlite3.Connection) -> None:
+    def flip(store: RawStore) -> None:
         table = relation(store, name)
-        number, blob = store.execute(
-            f'SELECT rowid, blob FROM "{table}" ORDER BY rowid LIMIT 1'
-        ).fetchone()
-        changed = bytearray(blob)
+        key = min(table.rows)
+        changed = bytearray(table.values(table.rows[key])["blob"])
         changed[len(changed) // 2] ^= 1
-        store.execute(f'UPDATE "{table}" SET blob = ? WHERE rowid = ?', (bytes(changed), number))
+        store.change(table, key, "blob", bytes(changed))
 
     damage(filled, flip)
     assert not verify(filled).ok
@@ -113,33 +110,36 @@ def test_a_changed_byte_of_any_blob_is_found(filled: Database, name: str):
 
 @pytest.mark.parametrize("name", ["rows", "keys", "tombstones"])
 def test_a_record_too_many_is_found(filled: Database, name: str):
-    values = {"rows": (123456789, b"x" * 200), "keys": (b"t" * 16, 5), "tombstones": (77,)}[name]
+    values: dict[str, dict[str, object]] = {
+        "rows": {"label": 123456789, "blob": b"x" * 200},
+        "keys": {"tag": b"t" * 16, "label": 5},
+        "tombstones": {"label": 77},
+    }
 
-    def add(store: sqlite3.Connection) -> None:
+    def add(store: RawStore) -> None:
         table = relation(store, name)
-        store.execute(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(values))})', values)
+        store.put(table, [like(table, **values[name])])
 
     damage(filled, add)
     assert not verify(filled).ok
 
 
 def test_two_rows_in_each_others_place_are_found(filled: Database):
-    def swap(store: sqlite3.Connection) -> None:
+    def swap(store: RawStore) -> None:
         table = relation(store, "rows")
-        (one, first), (other, second) = store.execute(
-            f'SELECT rowid, blob FROM "{table}" LIMIT 2'
-        ).fetchall()
-        store.execute(f'UPDATE "{table}" SET blob = ? WHERE rowid = ?', (second, one))
-        store.execute(f'UPDATE "{table}" SET blob = ? WHERE rowid = ?', (first, other))
+        (one, first), (other, second) = list(table.rows.items())[:2]
+        store.change(table, one, "blob", table.values(second)["blob"])
+        store.change(table, other, "blob", table.values(first)["blob"])
 
     damage(filled, swap)
     assert not verify(filled).ok
 
 
 def test_what_a_killed_load_left_behind_is_told_and_is_no_damage(filled: Database):
-    def leave(store: sqlite3.Connection) -> None:
+    def leave(store: RawStore) -> None:
         table = relation(store, "pages")
-        store.execute(f'INSERT INTO "{table}" (id, blob) VALUES (?, ?)', (999 << 32, b"x" * 4032))
+        address = {"id": 999 << 32} if "id" in table.columns else {"segment": 999, "page": 0}
+        store.put(table, [like(table, blob=b"x" * 4032, **address)])
 
     damage(filled, leave)
     report = verify(filled)
@@ -161,15 +161,12 @@ def test_a_check_sees_the_state_of_its_moment(filled: Database):
 
 
 def test_a_check_refuses_a_store_older_than_one_seen(filled: Database, tmp_path: Path):
-    older = tmp_path / "older.db"
-    with closing(sqlite3.connect(filled.url)) as store, closing(sqlite3.connect(older)) as copy:
-        store.backup(copy)
+    older = filled.kind.new_url(tmp_path, "older")
+    filled.kind.copy(filled.url, older)
     connection = filled.connect()
     connection.execute("DELETE FROM t WHERE id = 1000")
     filled.close()
-    for leftover in tmp_path.glob("vault.db*"):
-        leftover.unlink()
-    older.rename(filled.url)
+    filled.kind.put_back(older, filled.url)
     report = check(filled.connect().session)
     assert not report.ok
     assert len(report.problems) == 1

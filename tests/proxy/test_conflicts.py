@@ -17,6 +17,7 @@ from encdb import wire
 from tests.fixtures.databases import Database, check_ok, refused, rows
 
 ROOT = Path(encdb.__file__).resolve().parents[1]
+pytestmark = pytest.mark.every_store
 
 
 @pytest.fixture(params=["pending", "settled"])

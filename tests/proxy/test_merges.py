@@ -17,6 +17,8 @@ from proxy.importing import IndexSpec, import_table
 from proxy.loading import LoadedTable, read_table
 from tests.fixtures.databases import Database, check_ok, refused, rows
 
+pytestmark = pytest.mark.every_store
+
 WORDS = ("asthma", "measles", "smoker", "runner")
 FIVE_INDEXES = (
     "CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT UNIQUE, age INT, zip TEXT, notes TEXT)",
