@@ -88,6 +88,20 @@ class Connection:
         """Forget the open transaction; nothing happens when none is open."""
         self.session.rollback()
 
+    def checkpoint(self) -> str:
+        """Verify the state of all tables and return it as a checkpoint, for ``connect(expect=...)``.
+
+        Within a transaction it is the state that the transaction reads.
+
+        Raises:
+            TamperError: the state does not verify.
+        """
+        with self.session.reading(everything=True):
+            database = self.session.database
+            assert database.catalog is not None
+            database.ensure(database.catalog.tables)
+            return database.checkpoint()
+
     def close(self) -> None:
         """Roll back what is open and release the store. Closing twice is harmless."""
         if self._session is not None:
@@ -229,6 +243,7 @@ def connect(
     passphrase: str | Callable[[], str] | None = None,
     autocommit: bool = True,
     pin: bool = True,
+    expect: str | None = None,
     record: bool = False,
 ) -> Connection:
     """Open a database.
@@ -240,6 +255,7 @@ def connect(
             ``ENCDB_PASSPHRASE``.
         autocommit: whether each statement is its own transaction outside of BEGIN … COMMIT.
         pin: remember the last state seen on this machine, and refuse an older one.
+        expect: a checkpoint that another client made; a store that does not continue it is refused.
         record: keep a trace of the messages to the store, as ``connection.session.trace``.
 
     Raises:
@@ -249,7 +265,7 @@ def connect(
     """
     from .opening import open_session
 
-    session = open_session(url, keyring, passphrase, pin=pin, record=record)
+    session = open_session(url, keyring, passphrase, pin=pin, expect=expect, record=record)
     return Connection(session, autocommit=autocommit)
 
 

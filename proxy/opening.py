@@ -14,10 +14,11 @@ from encdb.trace import Recorder
 from indexes.keys import Key
 
 from . import catalog as schema
+from . import checkpoint
 from . import keyring as keyrings
 from .keyspace import CatalogSealer, sha256
 from .locations import pin_path
-from .pin import Pin
+from .pin import Pin, PinState
 from .session import Session
 from .snapshot import seal_catalog
 
@@ -75,6 +76,7 @@ def open_session(
     passphrase: keyrings.Passphrase = None,
     *,
     pin: bool = True,
+    expect: str | None = None,
     record: bool = False,
 ) -> Session:
     """Open a database.
@@ -84,6 +86,7 @@ def open_session(
         keyring: the keyring file; by default found by the database's identity.
         passphrase: the passphrase, or a function that asks for it when one is needed.
         pin: remember the last state seen, and refuse an older one.
+        expect: a checkpoint, which the store has to continue; with a pin it is remembered.
         record: keep a trace of every message to the store in ``Session.trace``.
     """
     store: Store = open_store(url)
@@ -94,15 +97,36 @@ def open_session(
         database = identity_of(store)
         opened = keyrings.load(database, keyring, passphrase)
         check_format(opened.minimum_format)
-        memory = (
-            Pin.load(pin_path(opened.path, database), opened.root.derive("pin")) if pin else None
-        )
+        memory = load_pin(opened, database) if pin else None
+        if expect is not None:
+            memory = expecting(memory, checkpoint.open_checkpoint(expect, opened.root, database))
         session = Session(store, opened.root, database, opened.genesis_hash, memory, recorder)
         session.notices = opened.notices
+        if expect is not None:
+            # What it demands of tables that no statement asks about counts too.
+            with session.reading(everything=True):
+                pass
     except BaseException:
         store.close()
         raise
     return session
+
+
+def load_pin(opened: keyrings.Keyring, database: bytes) -> Pin:
+    """The pin beside a keyring."""
+    return Pin.load(pin_path(opened.path, database), opened.root.derive("pin"))
+
+
+def expecting(memory: Pin | None, expected: PinState) -> Pin:
+    """A pin that holds what a checkpoint demands.
+
+    Raises:
+        TamperError: the checkpoint is of another history than the pin (``E_FORK``, ``E_INCARNATION``).
+    """
+    if memory is None:
+        return checkpoint.UnsavedPin(expected)
+    memory.advance(expected)
+    return memory
 
 
 def check_format(minimum: int) -> None:

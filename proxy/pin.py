@@ -26,12 +26,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import cbor2
-
 from encdb.errors import KeyringError, TamperError, err
 from indexes.keys import Key
 from proxy import locations
-from proxy.pinned import PinState, TablePin, merge, storable
+from proxy.pinned import PinState, TablePin, decode, encode, merge, storable
 
 __all__ = ["Pin", "PinState", "TablePin", "merge"]
 
@@ -164,7 +162,7 @@ class Pin:
         head, mac = content[:_HEAD_BYTES], content[_HEAD_BYTES : _HEAD_BYTES + _MAC_BYTES]
         body = content[_HEAD_BYTES + _MAC_BYTES :]
         if hmac.compare_digest(mac, self._mac(head, body)) and head == _head():
-            return _decode(body)
+            return decode(body)
         if head[:-1] == _MAGIC and head[-1] > PIN_VERSION:
             raise err(
                 KeyringError, "E_PIN_NEWER", f"The pin {self.path} is of a newer encdb's format"
@@ -174,7 +172,7 @@ class Pin:
     def _write(self) -> None:
         """Replace the file by the state."""
         assert self._state is not None
-        body = _encode(self._state)
+        body = encode(self._state)
         try:
             locations.replace_private(self.path, _head() + self._mac(_head(), body) + body)
             status = self.path.lstat()
@@ -230,39 +228,3 @@ class Pin:
 
 def _head() -> bytes:
     return _MAGIC + bytes([PIN_VERSION])
-
-
-def _encode(state: PinState) -> bytes:
-    body = [
-        state.incarnation,
-        state.catalog_version,
-        state.catalog_hash,
-        {
-            table: [
-                pinned.epoch,
-                pinned.chain,
-                {writer: list(position) for writer, position in pinned.frontier.items()},
-                pinned.day,
-            ]
-            for table, pinned in state.tables.items()
-        },
-        sorted(state.dropped),
-    ]
-    return cbor2.dumps(body)
-
-
-def _decode(body: bytes) -> PinState:
-    """The state in an authenticated body, which therefore has the form that ``_encode`` gave it."""
-    incarnation, version, digest, tables, dropped = cbor2.loads(body)
-    return PinState(
-        incarnation,
-        version,
-        digest,
-        {
-            table: TablePin(
-                epoch, chain, {writer: (n, link) for writer, (n, link) in ends.items()}, day=day
-            )
-            for table, (epoch, chain, ends, day) in tables.items()
-        },
-        frozenset(dropped),
-    )

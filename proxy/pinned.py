@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cbor2
+
 from encdb.errors import TamperError, err
 
 Position = tuple[int, bytes]
@@ -128,6 +130,43 @@ def storable(state: PinState) -> PinState:
             if table not in state.dropped
         },
         state.dropped,
+    )
+
+
+def encode(state: PinState) -> bytes:
+    """The state as CBOR."""
+    body = [
+        state.incarnation,
+        state.catalog_version,
+        state.catalog_hash,
+        {
+            table: [
+                pinned.epoch,
+                pinned.chain,
+                {writer: list(position) for writer, position in pinned.frontier.items()},
+                pinned.day,
+            ]
+            for table, pinned in state.tables.items()
+        },
+        sorted(state.dropped),
+    ]
+    return cbor2.dumps(body)
+
+
+def decode(body: bytes) -> PinState:
+    """The state in an authenticated body, which therefore has the form that :func:`encode` gave it."""
+    incarnation, version, digest, tables, dropped = cbor2.loads(body)
+    return PinState(
+        incarnation,
+        version,
+        digest,
+        {
+            table: TablePin(
+                epoch, chain, {writer: (n, link) for writer, (n, link) in ends.items()}, day=day
+            )
+            for table, (epoch, chain, ends, day) in tables.items()
+        },
+        frozenset(dropped),
     )
 
 

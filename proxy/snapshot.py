@@ -18,6 +18,7 @@ from indexes.multimap.delta import DeltaBody
 from indexes.seal import pad, unpad
 
 from . import catalog as schema
+from .checkpoint import seal as seal_checkpoint
 from .integrity import rolled_back, tampered
 from .keyspace import ZERO_HASH, CatalogSealer, DatabaseKeys, sha256
 from .leases import Used
@@ -296,6 +297,10 @@ class DatabaseState:
             tables={number: state.pin() for number, state in self.tables.items()},
             dropped=frozenset(known - live),
         )
+
+    def checkpoint(self) -> str:
+        """Everything seen so far, as a checkpoint for another client."""
+        return seal_checkpoint(self.pin(), self._root, self.database)
 
 
 def catalog_chain(links: dict[int, bytes], version: int) -> bytes:

@@ -10,6 +10,13 @@ from typing import Final
 from .info import CodeInfo
 
 STORAGE: Final[dict[str, CodeInfo]] = {
+    "E_CHECKPOINT": CodeInfo(
+        "Bad checkpoint",
+        "XX001",
+        4,
+        "The text is no checkpoint of this database, or was changed on its way.",
+        "Ask for it again, and pass the whole line that encdb checkpoint printed",
+    ),
     "E_DISK_FULL": CodeInfo(
         "Disk full",
         "53100",
@@ -43,7 +50,7 @@ STORAGE: Final[dict[str, CodeInfo]] = {
         "XX001",
         4,
         "The store was restored from a copy, or replaced.",
-        "Accept the restored store once, if you restored it yourself",
+        "If you restored it yourself, run encdb accept once; else do not trust this store",
     ),
     "E_KEYRING_DAMAGED": CodeInfo(
         "Damaged keyring",
@@ -155,7 +162,7 @@ STORAGE: Final[dict[str, CodeInfo]] = {
         "XX001",
         4,
         "The store serves an older state than this client has seen.",
-        "Do not trust this store; if you restored a backup, say so once",
+        "If you restored a backup, run encdb accept once; else do not trust this store",
     ),
     "E_SNAPSHOT_OPEN": CodeInfo(
         "Snapshot open",

@@ -15,6 +15,7 @@ import click
 from encdb import __version__
 from proxy.cli.commands.add import add
 from proxy.cli.commands.check import check
+from proxy.cli.commands.checkpoint import checkpoint
 from proxy.cli.commands.completion import completion
 from proxy.cli.commands.copy import copy
 from proxy.cli.commands.demo import demo
@@ -43,7 +44,19 @@ def cli() -> None:
     """Keep tables and documents in a store that cannot read them."""
 
 
-for _command in (init, import_, shell, add, search, check, copy, demo, keyring, completion):
+for _command in (
+    init,
+    import_,
+    shell,
+    add,
+    search,
+    check,
+    checkpoint,
+    copy,
+    demo,
+    keyring,
+    completion,
+):
     cli.add_command(_command)
 
 

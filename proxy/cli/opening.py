@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # A passphrase file that is longer was meant to be something else, perhaps a device without an end.
 MAX_PASSPHRASE_BYTES = 4096
+MAX_CHECKPOINT_BYTES = 1 << 26
 
 
 @contextmanager
@@ -31,7 +32,9 @@ def open_session(store: str, access: Access) -> Iterator[Session]:
     """A session on ``store``; an open transaction is rolled back at the end."""
     from proxy import opening
 
-    session = opening.open_session(store, access.keyring, passphrase(access))
+    session = opening.open_session(
+        store, access.keyring, passphrase(access), expect=expected(access)
+    )
     try:
         for notice in session.notices:
             say(f"notice: {notice}")
@@ -103,6 +106,20 @@ def read_passphrase(path: str) -> str:
             f"The first line of {name} is not UTF-8 text",
             "Pass a file whose first line is the passphrase",
         ) from None
+
+
+def expected(access: Access) -> str | None:
+    """The checkpoint of ``--expect``, read from its file if it names one.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    given = access.expect
+    if given is None or not given.startswith("@"):
+        return given
+    with Path(given[1:]).expanduser().open("rb") as file:
+        # What is not ASCII is no checkpoint, which opening it will say.
+        return file.read(MAX_CHECKPOINT_BYTES).decode("ascii", errors="replace")
 
 
 def has_terminal() -> bool:

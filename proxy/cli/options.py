@@ -25,6 +25,7 @@ class Access:
 
     keyring: str | None = None
     passphrase_file: str | None = None
+    expect: str | None = None
 
 
 def store_argument(command: Command) -> Command:
@@ -33,7 +34,19 @@ def store_argument(command: Command) -> Command:
 
 
 def access_options(command: Command) -> Command:
-    """``--keyring`` and ``--passphrase-file``, handed on as ``access``."""
+    """``--keyring``, ``--passphrase-file`` and ``--expect``, handed on as ``access``."""
+    return key_options(
+        click.option(
+            "--expect",
+            metavar="CHECKPOINT",
+            help="Refuse the store unless it continues this checkpoint, which encdb checkpoint made "
+            "anywhere; @FILE reads it from a file.",
+        )(command)
+    )
+
+
+def key_options(command: Command) -> Command:
+    """``--keyring`` and ``--passphrase-file``, for a command that reads no table; as ``access``."""
 
     @click.option(
         "--keyring",
@@ -50,8 +63,14 @@ def access_options(command: Command) -> Command:
         "Default: ENCDB_PASSPHRASE, else a prompt.",
     )
     @functools.wraps(command)
-    def wrapped(*args: Any, keyring: str | None, passphrase_file: str | None, **others: Any) -> Any:
-        return command(*args, access=Access(keyring, passphrase_file), **others)
+    def wrapped(
+        *args: Any,
+        keyring: str | None,
+        passphrase_file: str | None,
+        expect: str | None = None,
+        **others: Any,
+    ) -> Any:
+        return command(*args, access=Access(keyring, passphrase_file, expect), **others)
 
     return wrapped
 

@@ -6,7 +6,7 @@ import click
 
 from encdb.errors import UsageError, err
 from proxy.cli.opening import new_passphrase
-from proxy.cli.options import Access, access_options, format_options, store_argument
+from proxy.cli.options import Access, format_options, key_options, store_argument
 from proxy.cli.output import Format, Output
 
 
@@ -17,7 +17,7 @@ from proxy.cli.output import Format, Output
     is_flag=True,
     help="Leave the key in the keyring file unprotected; whoever reads the file has the key.",
 )
-@access_options
+@key_options
 @format_options
 def init(*, store: str, no_passphrase: bool, access: Access, form: Format) -> None:
     """Make an empty store, and a new keyring for it.

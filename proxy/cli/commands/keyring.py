@@ -8,7 +8,7 @@ import click
 
 from encdb.errors import UsageError, err
 from proxy.cli.opening import ask_new, database_id, passphrase, read_passphrase
-from proxy.cli.options import Access, access_options, format_options, store_argument
+from proxy.cli.options import Access, format_options, key_options, store_argument
 from proxy.cli.output import Format, Output
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def keyring() -> None:
     type=click.Path(dir_okay=False, allow_dash=True),
     help="Protect the copy by the passphrase in the first line of FILE.",
 )
-@access_options
+@key_options
 @format_options
 def export(
     *,
@@ -74,7 +74,7 @@ def export(
 @keyring.command("import")
 @store_argument
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False))
-@access_options
+@key_options
 @format_options
 def import_(*, store: str, file: str, access: Access, form: Format) -> None:
     """Put the keyring in FILE where the other commands find it for STORE.

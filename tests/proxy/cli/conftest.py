@@ -78,7 +78,7 @@ def connections(session, monkeypatch):
     """Calls that open a session; each gets the fake one."""
     calls = []
 
-    def open_session(url, keyring=None, passphrase=None):
+    def open_session(url, keyring=None, passphrase=None, expect=None):
         calls.append((url, keyring, passphrase))
         return session
 

@@ -100,7 +100,7 @@ def test_an_interrupted_copy_says_that_it_can_go_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(copying.Copier, "_compare", interrupted)
+        patch.setattr(copying.Copier, "_require_nothing_else", interrupted)
         assert main(["copy", full.url, copy]) == 130
     assert "Run the same command again" in capsys.readouterr().err
     assert main(["check", copy, "--keyring", full.keyring]) == 1
