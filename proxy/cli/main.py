@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from encdb import __version__
+from proxy.cli.commands.accept import accept
 from proxy.cli.commands.add import add
 from proxy.cli.commands.check import check
 from proxy.cli.commands.checkpoint import checkpoint
@@ -52,6 +53,7 @@ for _command in (
     search,
     check,
     checkpoint,
+    accept,
     copy,
     demo,
     keyring,
