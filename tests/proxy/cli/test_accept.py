@@ -214,3 +214,34 @@ def test_every_client_accepts_for_itself(restored: Restored, tmp_path: Path):
     assert restored.run(*query, keyring=keyring)[0] == 0
     with encdb.connect(restored.database.url, keyring=keyring) as connection:
         assert rows(connection, "SELECT count(*) FROM people") == [(50,)]
+
+
+def replay(lost: str, store: str, table: int) -> None:
+    """A store puts a transaction back that was lost with the newer state."""
+    with closing(sqlite3.connect(store)) as raw, raw:
+        raw.execute("ATTACH ? AS lost", (lost,))
+        for name in ("rows", "keys", "tombstones", "deltas"):
+            where = f'"{name}_{table:08x}"'
+            raw.execute(f"INSERT OR IGNORE INTO main.{where} SELECT * FROM lost.{where}")
+
+
+@pytest.mark.parametrize("folds", [0, 1, 2])
+def test_what_a_hostile_store_can_bring_back(restored: Restored, tmp_path: Path, folds: int):
+    """The documented limit, and how it ends: two merges of new changes close it for a table."""
+    lost = str(tmp_path / "lost.db")
+    SQLITE.copy(restored.backup, lost)
+    with encdb.connect(lost, keyring=restored.database.keyring, pin=False) as connection:
+        connection.execute("DELETE FROM people WHERE id = 1")
+        table = connection.session.table("people").id
+    assert restored.run("accept", "--yes")[0] == 0
+    with restored.database.connect() as connection:
+        for number in range(folds):
+            connection.execute("INSERT INTO people VALUES (?, 'new')", (200 + number,))
+            connection.session.maintenance.fold(table)
+    replay(lost, restored.database.url, table)
+    status, out, errors = restored.query()
+    if folds < 2:
+        assert (status, out) == (0, f"n\n{49 + folds}\n")
+    else:
+        assert (status, out) == (4, "")
+        assert "E_TAMPERED" in errors
