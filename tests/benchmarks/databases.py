@@ -1,0 +1,106 @@
+"""The databases that the benchmark of stores runs on, started and filled.
+
+One PostgreSQL serves both encdb and the plaintext peer, with durable settings; a real ``encdb serve``
+serves the remote store from an SQLite file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import encdb
+from tests.fixtures import postgres
+
+from . import operations, tpcc
+from .targets import Target
+
+STORES = ("sqlite", "postgres")
+PEERS = {"sqlite": "sqlite3", "postgres": "psycopg"}
+SETTINGS = {
+    # The fixture's other values suit tests: these are PostgreSQL's own.
+    **postgres.DURABLE,
+    "autovacuum": "on",
+    "shared_buffers": "128MB",
+    "max_wal_size": "1GB",
+}
+_START_SECONDS = 30.0
+
+
+class Databases:
+    """Makes targets in a folder, each when it is first asked for.
+
+    Args:
+        folder: for files; what is in it goes with it.
+        rows: size of the single statements' table; 0 leaves it out.
+        scale: of the TPC-C-like tables; None leaves them out.
+    """
+
+    def __init__(self, folder: Path, rows: int, scale: tpcc.Scale | None) -> None:
+        self._folder, self._rows, self._scale = folder, rows, scale
+        self._stack = ExitStack()
+        self._server: postgres.Server | None = None
+
+    def target(self, name: str) -> Target:
+        """A filled database: ``encdb/`` and the kind of store, ``sqlite3`` or ``psycopg``."""
+        made = {
+            "sqlite3": self._sqlite3,
+            "psycopg": self._psycopg,
+            "encdb/sqlite": self._encdb_sqlite,
+            "encdb/postgres": self._encdb_postgres,
+        }[name]()
+        start = time.perf_counter()
+        with closing(made.connect()) as client:
+            if self._rows:
+                operations.load(client, self._rows)
+            if self._scale is not None:
+                tpcc.load(client, self._scale)
+        print(f"filled {name} in {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        return made
+
+    def close(self) -> None:
+        """Stop the servers."""
+        self._stack.close()
+
+    def _postgres(self) -> postgres.Server:
+        if self._server is None:
+            if reason := postgres.missing():
+                raise SystemExit(f"there is no PostgreSQL to measure: {reason}")
+            self._server = postgres.Server(SETTINGS)
+            self._stack.callback(self._server.close)
+        return self._server
+
+    def _sqlite3(self) -> Target:
+        return Target("sqlite3", "sqlite3", str(self._folder / "plain.db"))
+
+    def _psycopg(self) -> Target:
+        return Target("psycopg", "psycopg", self._postgres().url(), schema="plain")
+
+    def _encdb(self, kind: str, url: str, beside: tuple[str, ...], token: str = "") -> Target:
+        keyring = self._folder / f"{kind}.keyring"
+        target = Target(f"encdb/{kind}", "encdb", url, str(keyring), token, beside=beside)
+        if token:
+            os.environ["ENCDB_TOKEN"] = token
+        encdb.init(url, keyring=str(keyring))
+        return target
+
+    def _encdb_sqlite(self) -> Target:
+        return self._encdb("sqlite", str(self._folder / "vault.db"), ("sqlite3",))
+
+    def _encdb_postgres(self) -> Target:
+        url = f"{self._postgres().url()}?schema=vault"
+        return self._encdb("postgres", url, ("psycopg",))
+
+
+@contextmanager
+def databases(folder: Path, rows: int, scale: tpcc.Scale | None) -> Iterator[Databases]:
+    """Databases that are stopped at the end."""
+    made = Databases(folder, rows, scale)
+    try:
+        yield made
+    finally:
+        made.close()
