@@ -22,7 +22,7 @@ from .execute.view import TableView
 from .snapshot import DatabaseState
 from .staging import ManifestChange, Staging, build_swap
 from .state import TableState
-from .transaction import Writer, conflict
+from .transaction import ATTEMPTS_BEFORE_HOLDING, Writer, conflict
 
 ATTEMPTS = 4
 
@@ -94,40 +94,50 @@ class Maintenance:
     def _attempt(
         self, table: int, build: Callable[[TableState, Staging, ManifestChange], bool]
     ) -> bool:
-        pauses = Pauses(PATIENCE_SECONDS)
-        for _ in range(ATTEMPTS):
-            with self._snapshot():
-                state = self._database.tables.get(table)
-                catalog = self._database.catalog
-                if state is None or catalog is None:
-                    return False
-                leases = self._writer.leases(table)
-                staging = Staging(
-                    self._store, state.table, state.keys, leases, self._writer.claims.renew
-                )
-                change = ManifestChange()
-                if not build(state, staging, change):
-                    return True
-                swap = build_swap(
-                    state,
-                    change,
-                    staging,
-                    (catalog.version, self._database.catalog_hash),
-                    expect_frontier=False,
-                )
-                request = wire.Commit(
-                    id=os.urandom(16),
-                    catalog_version=catalog.version,
-                    changes=(wire.TableChange(table=table, epoch=state.epoch, swap=swap),),
-                    holder=self._writer.claims.holder,
-                )
-            answer = self._store.commit(request)
-            if self._database.committed(request, answer):
+        pauses, number = Pauses(PATIENCE_SECONDS), 0
+        with self._writer.claims.holding() as hold:
+            while number < ATTEMPTS:
                 with self._snapshot():
-                    return True
-            if isinstance(answer, wire.Stale) and answer.what == "held":
-                wait_until_free(pauses)
+                    request = self._merge(table, build)
+                if request is None:
+                    return table in self._database.tables
+                answer = self._store.commit(request)
+                if self._database.committed(request, answer):
+                    with self._snapshot():
+                        return True
+                if isinstance(answer, wire.Stale) and answer.what == "held":
+                    wait_until_free(pauses)
+                    continue
+                number += 1
+                if number >= ATTEMPTS_BEFORE_HOLDING:
+                    hold(table)
         return False
+
+    def _merge(
+        self, table: int, build: Callable[[TableState, Staging, ManifestChange], bool]
+    ) -> wire.Commit | None:
+        """The commit of one attempt to merge; None when there is nothing to merge."""
+        state, catalog = self._database.tables.get(table), self._database.catalog
+        if state is None or catalog is None:
+            return None
+        leases, renew = self._writer.leases(table), self._writer.claims.renew
+        staging = Staging(self._store, state.table, state.keys, leases, renew)
+        change = ManifestChange()
+        if not build(state, staging, change):
+            return None
+        swap = build_swap(
+            state,
+            change,
+            staging,
+            (catalog.version, self._database.catalog_hash),
+            expect_frontier=False,
+        )
+        return wire.Commit(
+            id=os.urandom(16),
+            catalog_version=catalog.version,
+            changes=(wire.TableChange(table=table, epoch=state.epoch, swap=swap),),
+            holder=self._writer.claims.holder,
+        )
 
     def _build_fold(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:
         if not state.pending_count:

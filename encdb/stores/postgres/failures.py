@@ -64,6 +64,7 @@ _BY_STATE: Final[dict[str, _Kind]] = {
 # fit, means that somebody else changed the schema or its content.
 _BY_CLASS: Final[dict[str, _Kind]] = {
     "08": _LOST,
+    "0A": _DAMAGED,  # a prepared statement finds other types than when it was prepared
     "28": _DENIED,
     "3F": _DAMAGED,
     "42": _DAMAGED,

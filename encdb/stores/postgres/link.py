@@ -1,79 +1,32 @@
 """One connection to a PostgreSQL server, with the settings, batches and retries that a store needs.
 
 Every statement goes through :meth:`Link.run` or :meth:`Link.copy`, which tell :data:`observers` of its
-text, and counts as one round trip however many statements it sends: libpq's pipeline mode puts
-them on the wire together. Statements name relations as ``{rows}``; the schema's name is put in once.
+text, and counts as one round trip however many statements it sends. Statements name relations as
+``{rows}``; the schema's name is put in once.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final, LiteralString, TypeAlias
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import pq, sql
-from psycopg.adapt import Dumper
-from psycopg.types.numeric import Int8
 
 from .address import Address
-from .failures import translate
+from .failures import is_lost, translate
+from .pipeline import Answer, BlobList, Numbers, Pipeline, Row
 from .schema import RELATIONS
 
-Row: TypeAlias = tuple[Any, ...]
+__all__ = ["SERVER_NOW", "Answer", "BlobList", "Link", "Numbers", "Row", "observers"]
+
+CANCEL_SECONDS: Final = 5.0
+PORTION: Final = 4_096
+"""Rows that a streamed read fetches at once."""
 
 observers: list[Callable[[str], None]] = []
 """Called with the text of each statement before it is sent; for tests and traces."""
-
-
-class Numbers(tuple[int, ...]):
-    """A parameter of type BIGINT[]."""
-
-    __slots__ = ()
-
-
-class _NumbersDumper(Dumper):
-    """The binary form of an array: dimensions, NULLs, element type, length, lower bound, elements."""
-
-    format = pq.Format.BINARY
-    oid = 1016
-
-    def dump(self, obj: Numbers) -> bytes:
-        count = len(obj)
-        parts: list[int] = [8] * (2 * count)
-        parts[1::2] = obj
-        head = struct.pack("!iiIii", 1 if count else 0, 0, 20, count, 1)
-        return (head if count else head[:12]) + struct.pack("!" + "iq" * count, *parts)
-
-
-class BlobList(tuple[bytes, ...]):
-    """A parameter of type BYTEA[]."""
-
-    __slots__ = ()
-
-
-class _BlobListDumper(Dumper):
-    format = pq.Format.BINARY
-    oid = 1001
-
-    def dump(self, obj: BlobList) -> bytes:
-        if not obj:
-            return struct.pack("!iiI", 0, 0, 17)
-        pack, parts = struct.Struct("!i").pack, [struct.pack("!iiIii", 1, 0, 17, len(obj), 1)]
-        for one in obj:
-            parts += (pack(len(one)), one)
-        return b"".join(parts)
-
-
-@dataclass(slots=True)
-class Answer:
-    """What one statement of a batch came to: its rows, and how many it returned or changed."""
-
-    rows: list[Row]
-    count: int
 
 
 class Link:
@@ -88,6 +41,7 @@ class Link:
         self.address = address
         self._read_only = read_only
         self._connection: psycopg.Connection[Row] | None = None
+        self._pipeline: Pipeline | None = None
         self.generation = 0
         """Grows with every new connection; what was true of an earlier one is void then."""
         self.round_trips = 0
@@ -100,7 +54,9 @@ class Link:
     @property
     def in_transaction(self) -> bool:
         """Whether the server holds a transaction open, failed or not."""
-        if self._connection is None or self._connection.closed:
+        if self._connection is None or self._connection.closed or self._pipeline is None:
+            return False
+        if self._pipeline.ending:
             return False
         return self._connection.info.transaction_status != pq.TransactionStatus.IDLE
 
@@ -122,14 +78,11 @@ class Link:
         except psycopg.Error as error:
             raise translate(error, self.address, connecting=True) from error
         try:
-            connection.adapters.register_dumper(Numbers, _NumbersDumper)
-            connection.adapters.register_dumper(BlobList, _BlobListDumper)
-            connection.prepare_threshold = 2
             self._configure(connection)
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._pipeline = connection, Pipeline(connection)
         self.generation += 1
         return connection
 
@@ -162,78 +115,95 @@ class Link:
         Raises:
             psycopg.Error: of the first statement that failed; those after it were not carried out.
         """
-        connection = self.open()
+        self.open()
+        assert self._pipeline is not None
         self.round_trips += 1
-        cursors = []
-        batch: AbstractContextManager[object] = nullcontext()
-        if len(statements) > 1 and psycopg.Pipeline.is_supported():
-            batch = connection.pipeline()
-        with batch:
-            for text, values in statements:
-                query = composed(self.address.schema, text)
-                for observer in observers:
-                    observer(text)
-                cursors.append(connection.execute(query, tuple(map(_adapted, values)), binary=True))
-        return [
-            Answer(cursor.fetchall() if cursor.description else [], cursor.rowcount)
-            for cursor in cursors
-        ]
+        texts = [(self._text(text), values) for text, values in statements]
+        try:
+            return self._pipeline.run(texts)
+        except psycopg.Error as error:
+            if is_lost(error):
+                self.close()
+            raise
+        except BaseException:
+            # Such as Ctrl-C: which answers are still to come is not known any more.
+            self._abandon()
+            raise
+
+    def _text(self, text: LiteralString) -> bytes:
+        for observer in observers:
+            observer(text)
+        return composed(self.address.schema, text)
+
+    def end(self) -> None:
+        """End a transaction that has only read, without waiting for the answer."""
+        if self._pipeline is None or not self.in_transaction:
+            return
+        try:
+            self._pipeline.end()
+        except psycopg.Error:
+            self.close()
+
+    def _abandon(self) -> None:
+        """Cancel what the server is doing for us, and give the connection up."""
+        try:
+            self.interrupt()
+        except psycopg.Error:
+            pass
+        finally:
+            self.close()
 
     def one(self, text: LiteralString, *values: Any) -> Answer:
         """Send one statement."""
         (answer,) = self.run((text, values))
         return answer
 
-    def stream(self, text: LiteralString, *values: Any) -> Iterable[Row]:
-        """Rows as they arrive, for answers that should not lie in memory twice."""
-        connection = self.open()
-        self.round_trips += 1
-        for observer in observers:
-            observer(text)
-        with connection.cursor(binary=True) as cursor:
-            yield from cursor.stream(
-                composed(self.address.schema, text), tuple(map(_adapted, values))
-            )
+    def stream(self, text: LiteralString, *values: Any) -> Iterator[Row]:
+        """Rows in portions, through a cursor of the open transaction, so that none lies here twice."""
+        self.one("DECLARE portions NO SCROLL CURSOR FOR " + text, *values)
+        fetch: LiteralString = f"FETCH {PORTION:d} FROM portions"
+        while rows := self.one(fetch).rows:
+            yield from rows
+            if len(rows) < PORTION:
+                break
+        self.one("CLOSE portions")
 
     def copy(self, text: LiteralString, types: Sequence[str], rows: Iterable[Row]) -> None:
         """COPY rows in, in binary form."""
-        connection = self.open()
+        connection = self._settled()
         self.round_trips += 1
-        for observer in observers:
-            observer(text)
-        with (
-            connection.cursor() as cursor,
-            cursor.copy(composed(self.address.schema, text)) as copying,
-        ):
+        with connection.cursor() as cursor, cursor.copy(self._text(text)) as copying:
             copying.set_types(types)
             for row in rows:
                 copying.write_row(row)
+
+    def _settled(self) -> psycopg.Connection[Row]:
+        """The connection, with every answer taken."""
+        connection = self.open()
+        assert self._pipeline is not None
+        self._pipeline.settle()
+        return connection
 
     def interrupt(self) -> None:
         """Cancel what the server is doing for this connection; harmless when that is nothing."""
         connection = self._connection
         if connection is not None and not connection.closed:
-            connection.cancel()
+            connection.cancel_safe(timeout=CANCEL_SECONDS)
 
     def close(self) -> None:
         """Give the connection up, with whatever it had not committed."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._pipeline = self._connection, None, None
         if connection is not None:
             connection.close()
 
 
-def _adapted(value: Any) -> Any:
-    """Every number is a BIGINT, so that a statement has one plan whatever its values are."""
-    return Int8(value) if type(value) is int else value
-
-
 @lru_cache(maxsize=1024)
 def composed(schema: str, text: LiteralString) -> bytes:
-    """A statement with the names of its relations."""
-    names = {
-        name: sql.Identifier(schema, name).as_string().replace("%", "%%") for name in RELATIONS
-    }
-    return text.format(**names).encode()
+    """A statement with the names of its relations, and with numbered parameters."""
+    names = {name: sql.Identifier(schema, name).as_string() for name in RELATIONS}
+    first, *rest = text.split("%s")
+    numbered = first + "".join(f"${place}{part}" for place, part in enumerate(rest, start=1))
+    return numbered.format(**names).encode()
 
 
 SERVER_NOW: Final = "extract(epoch FROM clock_timestamp())::BIGINT"

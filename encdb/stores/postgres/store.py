@@ -107,7 +107,7 @@ class PostgresStore:
             snapshot.close()
             self._snapshot = None
             # The block may have closed the store, and the server may have ended the transaction.
-            writing.roll_back(reader)
+            reader.end()
 
     # --- Writing ------------------------------------------------------------------------------------
 
