@@ -271,6 +271,8 @@ class PostgresSnapshot:
             raise damaged(address.url, "its head is missing")
         snapshot, database, incarnation, number, version = answers[0].rows[0]
         epochs: dict[int, int] = dict(answers[1].rows) if len(answers) > 1 else {}
+        if {type(one) for one in (version, *epochs, *epochs.values())} != {int}:
+            raise damaged(address.url, "a version is no number")
         known = request.catalog_version
         # Asked again after the answers came, which may have come over a new connection.
         knows = self._knows(request)
