@@ -36,10 +36,14 @@ from tests.fixtures.filled import (
     pages,
     published,
 )
-from tests.fixtures.kinds import StoreKind, unavailable
+from tests.fixtures.kinds import RemoteKind, StoreKind, unavailable
 
-PAIRS = (("sqlite", "sqlite"),)
-"""Kinds of source and target. A new kind of store is tested by naming its pairs here."""
+PAIRS = (
+    ("sqlite", "sqlite"),
+    ("sqlite", "postgres"),
+    ("postgres", "sqlite"),
+)
+"""Kinds of source and target. Tests that are marked ``every_store`` run on all of them, others on the first."""
 
 PROJECT = Path(__file__).parents[3]
 NEW = 0xABCDEF
@@ -64,15 +68,28 @@ class Pair:
         assert self.served(self.target) == published(self.served(self.source))
 
 
-@pytest.fixture(params=PAIRS, ids="-to-".join)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pair" in metafunc.fixturenames:
+        everywhere = metafunc.definition.get_closest_marker("every_store") is not None
+        pairs = PAIRS if everywhere else PAIRS[:1]
+        metafunc.parametrize("pair", pairs, ids="-to-".join, indirect=True)
+
+
+@pytest.fixture
 def pair(
-    request: pytest.FixtureRequest, kinds_of_store: dict[str, StoreKind], tmp_path: Path
+    request: pytest.FixtureRequest,
+    kinds_of_store: dict[str, StoreKind],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Pair]:
     names: tuple[str, str] = request.param
     for reason in map(unavailable, names):
         if reason:
             pytest.skip(reason)
     first, second = (kinds_of_store[name] for name in names)
+    for kind in (first, second):
+        if isinstance(kind, RemoteKind):
+            monkeypatch.setenv("ENCDB_TOKEN", kind.token)
     made = Pair(first.new_url(tmp_path, "source"), second.new_url(tmp_path, "target"), second)
     yield made
     first.drop(made.source)
@@ -125,6 +142,7 @@ def meddling(after: Callable[[int, wire.Put], None]) -> Iterator[None]:
 # --- Exact. ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize("settled", [transfer.IDS_AT_ONCE, 0])
 def test_a_copy_serves_what_the_source_serves(
     source: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch, settled: int
@@ -143,6 +161,7 @@ def test_a_copy_serves_what_the_source_serves(
     assert (report.copied, report.mended) == (len(sizes), 0)
 
 
+@pytest.mark.every_store
 def test_unpublished_stages_are_left_out(source: Store, pair: Pair):
     pair.copy()
     served = pair.served(pair.target)
@@ -158,6 +177,7 @@ def test_unpublished_stages_are_left_out(source: Store, pair: Pair):
         assert staged == wire.Staged()
 
 
+@pytest.mark.every_store
 def test_an_empty_database(pair: Pair, genesis: wire.Genesis):
     create_store(pair.source, genesis).close()
     report = pair.copy()
@@ -165,6 +185,7 @@ def test_an_empty_database(pair: Pair, genesis: wire.Genesis):
     pair.require_equal()
 
 
+@pytest.mark.every_store
 def test_tables_with_nothing(pair: Pair, genesis: wire.Genesis):
     with_table(create_store(pair.source, genesis), 1, 2, 3).close()
     assert pair.copy().tables == 3
@@ -180,6 +201,7 @@ def test_a_copy_of_a_copy(source: Store, pair: Pair, tmp_path: Path):
     assert pair.served(again) == pair.served(pair.target)
 
 
+@pytest.mark.every_store
 def test_messages_stay_small(pair: Pair, genesis: wire.Genesis):
     """Blobs of all sizes, one of them larger than a message should be."""
     with closing(create_store(pair.source, genesis)) as made:
@@ -208,6 +230,7 @@ def test_progress_reaches_its_end(source: Store, pair: Pair):
 # --- Interrupted. ----------------------------------------------------------------------------------
 
 
+@pytest.mark.every_store
 def test_an_interrupted_copy_goes_on(source: Store, pair: Pair):
     """Ctrl-C after every message in turn: each run goes a little further, and nothing is copied twice."""
 
@@ -232,6 +255,7 @@ def test_an_interrupted_copy_goes_on(source: Store, pair: Pair):
     pair.require_equal()
 
 
+@pytest.mark.every_store
 def test_what_an_earlier_run_wrote_is_compared_too(source: Store, pair: Pair, tmp_path: Path):
     def stop(_puts: int, put: wire.Put) -> None:
         if put.relation == "pages" and put.added:
@@ -250,6 +274,7 @@ def test_what_an_earlier_run_wrote_is_compared_too(source: Store, pair: Pair, tm
     pair.require_equal()
 
 
+@pytest.mark.every_store
 def test_the_source_moves_on_between_two_runs(source: Store, pair: Pair):
     def stop(puts: int, _put: wire.Put) -> None:
         if puts == 6:
@@ -339,6 +364,7 @@ def test_killed_at_random_moments(tmp_path: Path, genesis: wire.Genesis, seed: i
 # --- A source that changes meanwhile. --------------------------------------------------------------
 
 
+@pytest.mark.every_store
 @pytest.mark.parametrize("settled", [1000, 0])
 def test_a_source_that_changes_with_every_message(
     source: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch, settled: int
@@ -386,7 +412,8 @@ def changes(source: Store) -> Iterator[None]:
     done(source, commit(version=3, catalog=catalog_change(4, dropped=(FULL,))))
 
 
-@pytest.mark.parametrize("moment", range(1, 11))
+@pytest.mark.every_store
+@pytest.mark.parametrize("moment", range(1, 11, 2))
 def test_one_table_dropped_at_any_moment(
     source: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch, moment: int
 ):
@@ -647,6 +674,7 @@ def test_the_source_is_no_target(
     assert content(source) == before
 
 
+@pytest.mark.every_store
 def test_a_complete_target_is_left_alone(source: Store, pair: Pair, genesis: wire.Genesis):
     pair.copy()
     before = pair.served(pair.target)
@@ -655,6 +683,7 @@ def test_a_complete_target_is_left_alone(source: Store, pair: Pair, genesis: wir
     assert pair.served(pair.target) == before
 
 
+@pytest.mark.every_store
 def test_an_unfinished_copy_of_another_database(
     source: Store, pair: Pair, tmp_path: Path, genesis: wire.Genesis
 ):

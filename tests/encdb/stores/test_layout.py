@@ -33,6 +33,7 @@ def test_a_new_store(store: Store, genesis: wire.Genesis):
     )
 
 
+@pytest.mark.every_store
 def test_everything_is_there(store: Store, genesis: wire.Genesis):
     fill(store)
     layout = layout_of(store)
