@@ -31,6 +31,7 @@ from tests.differential.oracle import Oracle, Violation
 from tests.differential.predicates import Mention, Statement, predicate
 from tests.differential.queries import Query, draw_query
 from tests.fixtures.databases import Database
+from tests.fixtures.kinds import StoreKind
 
 SAVEPOINTS = ("s1", "s2", "S1")
 TUNING: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
@@ -81,11 +82,11 @@ class History:
         skipped: statements that DuckDB refused.
     """
 
-    def __init__(self, choose: Chooser, folder: Path) -> None:
+    def __init__(self, choose: Chooser, folder: Path, kind: StoreKind) -> None:
         self.choose = choose
         self.log: list[str] = []
         self.asked = self.skipped = 0
-        self._database = Database.make(folder)
+        self._database = Database.make(folder, kind)
         self._connections = [self._database.connect(), self._database.connect()]
         self._oracle = Oracle()
         self._tables: list[Table] = []
@@ -96,7 +97,7 @@ class History:
 
     def close(self) -> None:
         """Close both databases."""
-        self._database.close()
+        self._database.drop()
         self._oracle.close()
 
     # --- The course of a history ------------------------------------------------------------------
@@ -472,10 +473,12 @@ _ACTIONS: tuple[tuple[int, Callable[[History], None]], ...] = (
 )
 
 
-def run(choose: Chooser, folder: Path, *, tables: int, steps: int, queries: int) -> History:
+def run(
+    kind: StoreKind, choose: Chooser, folder: Path, *, tables: int, steps: int, queries: int
+) -> History:
     """Run one history; a failure carries the log of all statements."""
     with tuned(choose) as limits:
-        history = History(choose, folder)
+        history = History(choose, folder, kind)
         try:
             history.begin(choose.number(1, tables))
             for _ in choose.times(0, steps):

@@ -12,6 +12,9 @@ from encdb.errors import EncdbError
 from tests.differential.compare import difference, normal_row, same_rows
 from tests.differential.oracle import Oracle
 from tests.fixtures.databases import Database, check_ok, rows
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = pytest.mark.every_store
 
 SCHEMA = {
     "t": "id BIGINT, x INT, s TEXT, m DECIMAL(10,2), d DATE",
@@ -100,8 +103,8 @@ INDEXES = ("equality (id)", "range (x)", "equality (s)", "range (d)", "range (m)
 class Pair:
     """The same tables on both sides."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database.make(folder)
+    def __init__(self, folder: Path, kind: StoreKind) -> None:
+        self.database = Database.make(folder, kind)
         self.connection = self.database.connect()
         self.oracle = Oracle()
         for name, columns in SCHEMA.items():
@@ -115,6 +118,11 @@ class Pair:
                 marks = ", ".join("?" for _ in row)
                 self.connection.execute(f"INSERT INTO {name} VALUES ({marks})", row)
                 self.oracle.run(f"INSERT INTO {name} VALUES ({marks})", row)
+
+    def close(self) -> None:
+        """Close both sides."""
+        self.database.drop()
+        self.oracle.close()
 
     def begin(self) -> None:
         """Begin a transaction on both sides."""
@@ -158,17 +166,19 @@ class Pair:
 
 @pytest.fixture(scope="module", params=["pending", "settled"])
 def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    store_kind: StoreKind,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pair]:
-    made = Pair(tmp_path_factory.mktemp("changes"))
+    made = Pair(tmp_path_factory.mktemp("changes"), store_kind)
     if request.param == "settled":
         made.connection.execute("VACUUM")
     yield made
     check_ok(made.connection)
-    made.database.close()
-    made.oracle.close()
+    made.close()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("sql", CHANGES)
 def test_one_change(pair, sql):
     pair.begin()
@@ -180,8 +190,8 @@ def test_one_change(pair, sql):
     pair.compare()
 
 
-def test_all_changes_one_after_another(tmp_path):
-    made = Pair(tmp_path)
+def test_all_changes_one_after_another(store_kind: StoreKind, tmp_path):
+    made = Pair(tmp_path, store_kind)
     try:
         for place, sql in enumerate(CHANGES):
             if made.oracle.count("t") < 100 and sql != "DELETE FROM t":
@@ -193,22 +203,20 @@ def test_all_changes_one_after_another(tmp_path):
         made.compare()
         check_ok(made.connection)
     finally:
-        made.database.close()
-        made.oracle.close()
+        made.close()
 
 
-def test_a_short_row_is_filled_with_defaults_as_in_postgresql(tmp_path):
-    made = Pair(tmp_path)
+def test_a_short_row_is_filled_with_defaults_as_in_postgresql(store_kind: StoreKind, tmp_path):
+    made = Pair(tmp_path, store_kind)
     made.connection.execute("INSERT INTO t SELECT 70, 71")
     made.connection.execute("INSERT INTO t VALUES (80)")
     found = rows(made.connection, "SELECT * FROM t WHERE id >= 70 ORDER BY id")
     assert found == [(70, 71, None, None, None), (80, None, None, None, None)]
-    made.database.close()
-    made.oracle.close()
+    made.close()
 
 
-def test_rowcounts(tmp_path):
-    made = Pair(tmp_path)
+def test_rowcounts(store_kind: StoreKind, tmp_path):
+    made = Pair(tmp_path, store_kind)
     counts = {
         "UPDATE t SET x = u.x FROM u WHERE u.k = t.id": 3,
         "DELETE FROM t USING u WHERE u.k = t.id": 3,
@@ -220,5 +228,4 @@ def test_rowcounts(tmp_path):
     }
     for sql, count in counts.items():
         assert made.connection.execute(sql).rowcount == count
-    made.database.close()
-    made.oracle.close()
+    made.close()

@@ -19,6 +19,7 @@ from tests.differential.chooser import Chooser
 from tests.differential.compare import same_rows
 from tests.differential.histories import run
 from tests.differential.kinds import normal
+from tests.fixtures.kinds import StoreKind
 
 QUICK_SEEDS = range(10)
 DEEP_HISTORIES = int(os.environ.get("ENCDB_TEST_HISTORIES", "400"))
@@ -31,33 +32,45 @@ def folder() -> tempfile.TemporaryDirectory[str]:
 
 @settings(max_examples=20, derandomize=True, database=None, phases=[Phase.generate, Phase.shrink])
 @given(data=st.data())
-def test_answers_are_those_of_plaintext(data):
+def test_answers_are_those_of_plaintext(store_kind: StoreKind, data):
     with folder() as name:
-        run(Chooser.drawing(data), Path(name), tables=2, steps=10, queries=5)
+        run(store_kind, Chooser.drawing(data), Path(name), tables=2, steps=10, queries=5)
 
 
+@pytest.mark.stores("postgres", "remote")
+@settings(max_examples=4, derandomize=True, database=None, phases=[Phase.generate, Phase.shrink])
+@given(data=st.data())
+def test_answers_are_those_of_plaintext_on_other_stores(store_kind: StoreKind, data):
+    with folder() as name:
+        run(store_kind, Chooser.drawing(data), Path(name), tables=2, steps=10, queries=5)
+
+
+@pytest.mark.every_store
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", QUICK_SEEDS)
-def test_answers_after_a_longer_history(seed: int, tmp_path: Path):
-    history = run(Chooser.seeded(seed), tmp_path, tables=3, steps=40, queries=15)
+def test_answers_after_a_longer_history(store_kind: StoreKind, seed: int, tmp_path: Path):
+    history = run(store_kind, Chooser.seeded(seed), tmp_path, tables=3, steps=40, queries=15)
     assert history.skipped <= 5 + history.asked // 4
 
 
 @pytest.mark.slow
+@pytest.mark.every_store
 @pytest.mark.timeout(3600)
 @settings(max_examples=DEEP_HISTORIES)
 @given(data=st.data())
-def test_answers_are_those_of_plaintext_deep(data):
+def test_answers_are_those_of_plaintext_deep(store_kind: StoreKind, data):
     with folder() as name:
-        run(Chooser.drawing(data), Path(name), tables=3, steps=16, queries=8)
+        run(store_kind, Chooser.drawing(data), Path(name), tables=3, steps=16, queries=8)
 
 
 @pytest.mark.slow
+@pytest.mark.every_store
 @pytest.mark.timeout(3600)
 @settings(max_examples=DEEP_HISTORIES, phases=[Phase.generate])
 @given(seed=st.integers(0, 2**40))
-def test_answers_after_a_long_history(seed: int):
+def test_answers_after_a_long_history(store_kind: StoreKind, seed: int):
     with folder() as name:
-        run(Chooser.seeded(seed), Path(name), tables=3, steps=80, queries=20)
+        run(store_kind, Chooser.seeded(seed), Path(name), tables=3, steps=80, queries=20)
 
 
 def test_the_comparison_sees_differences():

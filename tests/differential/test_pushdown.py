@@ -18,6 +18,9 @@ import pytest
 from tests.differential.compare import difference, normal_row, same_rows
 from tests.differential.oracle import Oracle
 from tests.fixtures.databases import Database, check_ok, rows
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = [pytest.mark.every_store, pytest.mark.sampled(6)]
 
 SCHEMA = {
     "t": "id BIGINT, x INT, n BIGINT, m DECIMAL(10,2), f DOUBLE PRECISION, r REAL, s TEXT, d DATE, "
@@ -78,8 +81,8 @@ SMALL = {
 class Both:
     """The same tables in encdb and in DuckDB."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database.make(folder)
+    def __init__(self, folder: Path, kind: StoreKind) -> None:
+        self.database = Database.make(folder, kind)
         self.connection = self.database.connect()
         self.oracle = Oracle()
         filler = [{"x": 1000 + n, "n": n, "s": f"f{n}", "m": f"{n}.50"} for n in range(300)]
@@ -133,8 +136,8 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    made = Both(tmp_path_factory.mktemp("pushdown"))
+def both(store_kind: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    made = Both(tmp_path_factory.mktemp("pushdown"), store_kind)
     yield made
     made.database.close()
     made.oracle.close()

@@ -22,6 +22,9 @@ from proxy.loading import read_table
 from tests.differential.compare import difference, normal_row, same_rows
 from tests.differential.oracle import SETTINGS, normal_rows
 from tests.fixtures.databases import Database, check_ok
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = [pytest.mark.every_store, pytest.mark.sampled(4)]
 
 MONEY = "DECIMAL(15,2)"
 TABLES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -89,9 +92,9 @@ def _long(kind: str) -> str:
 class Shop:
     """The eight tables on both sides."""
 
-    def __init__(self, folder: Path, scale: str) -> None:
+    def __init__(self, folder: Path, kind: StoreKind, scale: str) -> None:
         files = generate(folder, scale)
-        self.database = Database.make(folder)
+        self.database = Database.make(folder, kind)
         self.connection = self.database.connect()
         self.plain = duckdb.connect(":memory:", config=SETTINGS)
         for name, (columns, key, indexes) in TABLES.items():
@@ -113,7 +116,7 @@ class Shop:
 
     def close(self) -> None:
         """Close both sides."""
-        self.database.close()
+        self.database.drop()
         self.plain.close()
 
 
@@ -124,8 +127,8 @@ def question(test_data: Path, number: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    made = Shop(tmp_path_factory.mktemp("tpch"), "0.01")
+def shop(store_kind: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    made = Shop(tmp_path_factory.mktemp("tpch"), store_kind, "0.01")
     yield made
     made.close()
 
@@ -162,8 +165,8 @@ def test_the_store_is_sound(shop):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_all_queries_at_a_larger_scale(test_data, tmp_path):
-    large = Shop(tmp_path, "0.1")
+def test_all_queries_at_a_larger_scale(store_kind: StoreKind, test_data, tmp_path):
+    large = Shop(tmp_path, store_kind, "0.1")
     try:
         for number in QUERIES:
             large.compare(question(test_data, number))

@@ -16,6 +16,8 @@ import pytest
 import encdb
 from tests.fixtures.databases import Database, check_ok, refused, rows
 
+pytestmark = [pytest.mark.every_store, pytest.mark.sampled(2)]
+
 ZONE = dt.timezone(dt.timedelta(hours=2))
 MOMENT = dt.datetime(2024, 2, 29, 23, 59, 59, 999999)
 

@@ -7,15 +7,19 @@ import random
 import pytest
 
 import encdb
+from tests.fixtures.kinds import StoreKind
+
+pytestmark = pytest.mark.every_store
 
 
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory):
+def scores(store_kind: StoreKind, tmp_path_factory):
     """600 rows with many ties and NULLs: settled, removed, pending, and in an open transaction."""
     folder = tmp_path_factory.mktemp("ordered")
     keyring = folder / "key"
-    encdb.init(str(folder / "vault.db"), keyring=keyring)
-    connection = encdb.connect(str(folder / "vault.db"), keyring=keyring, pin=False)
+    url = store_kind.new_url(folder)
+    encdb.init(url, keyring=keyring)
+    connection = encdb.connect(url, keyring=keyring, pin=False)
     connection.execute("CREATE TABLE scores (id INT PRIMARY KEY, score INT, label TEXT)")
     connection.execute("CREATE INDEX ON scores USING range (score)")
     connection.execute("CREATE INDEX ON scores USING range (label)")
@@ -42,6 +46,7 @@ def scores(tmp_path_factory):
     connection.close()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("nulls", ["", " NULLS FIRST", " NULLS LAST"])
 @pytest.mark.parametrize("direction", ["", " DESC"])
 @pytest.mark.parametrize(("limit", "offset"), [(1, 0), (7, 0), (5, 30), (60, 3), (1000, 0)])

@@ -11,6 +11,8 @@ import pytest
 
 from tests.fixtures.databases import Database, check_ok, refused, rows
 
+pytestmark = [pytest.mark.every_store, pytest.mark.sampled(5)]
+
 
 def names(connection: Any) -> list[str]:
     return [table.name for table in connection.session.catalog.tables]

@@ -9,6 +9,8 @@ import pytest
 import encdb
 from tests.fixtures.databases import Database, check_ok, refused, rows
 
+pytestmark = pytest.mark.every_store
+
 SCHEMA = (
     """CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT NOT NULL, age INT CHECK (age >= 0),
     email TEXT UNIQUE, notes TEXT)""",
