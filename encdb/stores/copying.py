@@ -138,6 +138,7 @@ class Copier:
         self._target = target
         self._genesis = genesis
         self._progress = progress
+        self._layout: wire.Layout | None = None
         self._there: dict[Address, set[int]] = {}
         self._compared: dict[Address, dict[int, int]] = {}
         """Size of every blob that was read back and is as in the source."""
@@ -186,6 +187,15 @@ class Copier:
         known = self._genesis
         if (layout.database, layout.incarnation) != (known.database, known.incarnation):
             raise err(TamperError, "E_TAMPERED", "the source became another database meanwhile")
+        if self._layout is not None and went_back(self._layout, layout):
+            # Numbers may have been given out again, and what was compared may be something else now.
+            raise err(
+                TamperError,
+                "E_TAMPERED",
+                "the source went back to an older state while it was copied",
+                "If a backup was restored there, repeat the command",
+            )
+        self._layout = layout
         listed: dict[Address, set[int]] = {}
         for table in layout.tables:
             answers = snapshot.read_all([wire.ListIds(table.table, one) for one in RELATIONS])
@@ -301,6 +311,22 @@ class Copier:
         self._done += more
         if self._progress is not None:
             self._progress(what, self._done, self._total)
+
+
+def went_back(before: wire.Layout, now: wire.Layout) -> bool:
+    """Whether a counter of the store is lower than it was, which it never is by itself."""
+    if now.catalog_version < before.catalog_version:
+        return True
+    tables = {one.table: one for one in now.tables}
+    return any(
+        (later := tables.get(one.table)) is not None
+        and (
+            later.epoch < one.epoch
+            or later.next_ordinal < one.next_ordinal
+            or later.next_segment < one.next_segment
+        )
+        for one in before.tables
+    )
 
 
 def _compare_finished(target: str, finish: wire.Finish) -> None:

@@ -617,6 +617,39 @@ def test_a_source_that_becomes_another_database(source: Store, pair: Pair):
         assert code_of(TamperError, pair.copy) == "E_TAMPERED"
 
 
+@pytest.mark.parametrize("part", ["catalog_version", "epoch", "next_ordinal", "next_segment"])
+def test_a_source_that_goes_back(
+    source: Store, pair: Pair, monkeypatch: pytest.MonkeyPatch, part: str
+):
+    """A backup that is restored under a running copy gives numbers out again."""
+    monkeypatch.setattr(copying, "SETTLED_BLOBS", 0)
+    asked = 0
+
+    def older(_request: Any, answer: Any) -> Any:
+        nonlocal asked
+        if not isinstance(answer, wire.Layout):
+            return answer
+        asked += 1
+        if asked < 3:
+            return answer
+        if part == "catalog_version":
+            links = answer.catalog_links[:-1]
+            return dataclasses.replace(answer, catalog_version=1, catalog_links=links)
+        lower: dict[str, Any] = {part: getattr(answer.tables[0], part) - 1}
+        if part == "epoch":
+            lower |= {"links": (), "manifest": None}
+        first = dataclasses.replace(answer.tables[0], **lower)
+        return dataclasses.replace(answer, tables=(first, *answer.tables[1:]))
+
+    with (
+        lying("open_store", older),
+        pytest.raises(TamperError, match="older state while it was copied"),
+    ):
+        pair.copy()
+    pair.copy()
+    pair.require_equal()
+
+
 def test_a_target_that_lists_what_was_not_written(source: Store, pair: Pair):
     with lying("receive_store", listed(5)):
         assert code_of(TamperError, pair.copy) == "E_COPY_DIFFERS"
