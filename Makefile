@@ -5,6 +5,7 @@
 #   make test-full   the same with the slow tests
 #   make lint        ruff, mypy, import-linter
 #   make bench       benchmarks beside plaintext SQLite
+#   make bench-stores  every kind of store under load, beside plaintext databases
 #   make lock        renew requirements-dev.lock
 #   make clean       remove everything that make has made
 
@@ -59,6 +60,10 @@ lint: install
 
 bench: install
 	@$(BIN)/python -m tests.benchmarks.run
+
+.PHONY: bench-stores
+bench-stores: install
+	@$(BIN)/python -m tests.benchmarks.stores
 
 # --- The wheel works outside of the checkout --------------------------------------------------------
 

@@ -6,6 +6,7 @@ included, until its time is up.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import random
 import time
@@ -14,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Barrier
-from typing import Any, Self
+from typing import Self
 
 from . import operations, tpcc
 from .targets import Client, Target
@@ -36,7 +37,7 @@ class Job:
         clients: how many there are.
         seat: number of the first client; no two clients of a run have the same.
         seconds: how long it is measured.
-        warmup: how long it runs before.
+        warmup: how long it runs before; of the mix, every transaction runs once at least.
         rows: loaded rows of the single statements' table.
         scale: of the mix.
     """
@@ -107,19 +108,28 @@ class Worker:
     tally: Tally = field(default_factory=Tally)
     _draw: random.Random = field(init=False)
     _step: Callable[[float], str] = field(init=False)
+    _terminal: tpcc.Terminal = field(init=False)
 
     def __post_init__(self) -> None:
         # The same choices on every target, as far as each gets.
         self._draw = random.Random(f"{self.job.operation} {self.job.clients} {self.seat % 64}")
         if self.job.operation == MIX:
             home = self.seat % self.job.scale.warehouses + 1
-            terminal = tpcc.Terminal(self.job.scale, self._draw, home)
-            self._step = lambda until: self._transaction(terminal, until)
+            self._terminal = tpcc.Terminal(self.job.scale, self._draw, home)
+            self._step = lambda until: self._transaction(*self._terminal.next(), until)
         else:
             act = operations.step(
                 self.job.operation, self.client, self.job.rows, self._draw, self.seat
             )
             self._step = lambda until: self._statement(act, until)
+
+    def warm_up(self) -> None:
+        """Have everything that is compiled, prepared or cached at first use in place."""
+        if self.job.operation == MIX:
+            for kind in tpcc.MIX:
+                self._transaction(kind, self._terminal.make(kind), math.inf)
+        self.repeat(self.job.warmup)
+        self.tally = Tally(committed=self.tally.committed)
 
     def repeat(self, seconds: float) -> None:
         """Work until time is up, and finish what has begun by then."""
@@ -147,8 +157,7 @@ class Worker:
                 break
         return self.job.operation
 
-    def _transaction(self, terminal: tpcc.Terminal, until: float) -> str:
-        kind, body = terminal.next()
+    def _transaction(self, kind: str, body: tpcc.Body, until: float) -> str:
         for pause in self._pauses(until):
             try:
                 self.client.begin(write=kind not in tpcc.READ_ONLY)
@@ -204,8 +213,7 @@ def measure(
 ) -> Tally:
     """Warm up, call ``ready``, and measure."""
     worker = Worker(client, job, seat)
-    worker.repeat(job.warmup)
-    worker.tally = Tally(committed=worker.tally.committed)
+    worker.warm_up()
     ready()
     before, start = client.round_trips, time.perf_counter()
     worker.repeat(job.seconds)
@@ -260,9 +268,3 @@ def crew(sizes: Iterable[int]) -> Iterator[Crew]:
         yield made
     finally:
         made.close()
-
-
-def describe(error: BaseException) -> str:
-    """One line about a failure."""
-    text: Any = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else ''}"

@@ -309,10 +309,14 @@ class Terminal:
     _deck: list[str] = field(default_factory=list)
 
     def next(self) -> tuple[str, Body]:
-        """Name and body of the next transaction; the body may be run again with the same choices."""
+        """Name and body of the next transaction of the mix."""
         if not self._deck:
             self._deck = self._shuffled()
         kind = self._deck.pop()
+        return kind, self.make(kind)
+
+    def make(self, kind: str) -> Body:
+        """The body of a transaction, which may be run again with the same choices."""
         made: dict[str, Callable[[], Body]] = {
             "new-order": self._new_order,
             "payment": self._payment,
@@ -320,7 +324,7 @@ class Terminal:
             "delivery": self._delivery,
             "stock-level": self._stock_level,
         }
-        return kind, made[kind]()
+        return made[kind]()
 
     def _shuffled(self) -> list[str]:
         """A hundred cards, the rare ones spread evenly, so that short runs have about the same mix."""
