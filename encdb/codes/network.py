@@ -24,6 +24,13 @@ NETWORK: Final[dict[str, CodeInfo]] = {
         "The server that keeps the store cannot be reached.",
         "Check the host, the port and the network, and try again",
     ),
+    "E_CONNECTION_INSECURE": CodeInfo(
+        "Insecure connection",
+        "28000",
+        2,
+        "The access token would cross a network in clear.",
+        "Use https://, or http:// with a server on this machine",
+    ),
     "E_CONNECTION_LOST": CodeInfo(
         "Connection lost",
         "08006",

@@ -1,0 +1,75 @@
+"""The connection itself: uvicorn's HTTP/1.1 with limits on patience, and word of clients that leave.
+
+h11 in place of a faster parser, because it is strict about what it accepts and limits the head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .gateway import Gateway
+
+
+class Connection(H11Protocol):
+    """One connection. :func:`connections_of` ties the class to a gateway."""
+
+    gateway: Gateway
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count it, and give it a moment to say what it wants."""
+        super().connection_made(transport)
+        if len(self.connections) > self.gateway.limits.connections:
+            self.gateway.metrics.refused("connections")
+            transport.abort()
+            return
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in, and watch over a head that has begun."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._calm()
+        elif self._patience is None and self.conn.trailing_data[0]:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being carried out, if there is one."""
+        self._calm()
+        super().connection_lost(exc)
+        # Before the first request there is none, whatever its declared type says.
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            lost = cycle.scope["state"].pop("lost", None)
+            if lost is not None:
+                lost()
+
+    def send_400_response(self, msg: str) -> None:
+        """Count what is no HTTP."""
+        self.gateway.metrics.refused("http")
+        super().send_400_response(msg)
+
+    def _watch(self) -> None:
+        seconds = self.gateway.limits.header_seconds
+        self._patience = self.loop.call_later(seconds, self._lose_patience)
+
+    def _calm(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        self.gateway.metrics.refused("slow")
+        self.gateway.log.warning("refused", reason="slow", address=(self.client or ("",))[0])
+        self.transport.abort()
+
+
+def connections_of(gateway: Gateway) -> type[asyncio.Protocol]:
+    """The class of connections that belong to a gateway."""
+    members: dict[str, Any] = {"gateway": gateway}
+    return type("GatewayConnection", (Connection,), members)
