@@ -24,7 +24,7 @@ tables (1.2 to 2.3 times the space).
 
 from __future__ import annotations
 
-from functools import cache
+import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -122,9 +122,17 @@ def _render(name: str, columns: _Columns, key: tuple[str, ...], not_null: frozen
     return _renderer().create_table_sql(name, columns, pk=pk, not_null=required)
 
 
-@cache
+_OF_THREAD: Final = threading.local()
+
+
 def _renderer() -> Database:
-    """A scratch database in memory; the store's own connection is never given away."""
+    """A scratch database in memory; the store's own connection is never given away.
+
+    Each thread has its own, because SQLite's driver lets no other thread use it.
+    """
     from sqlite_utils import Database
 
-    return Database(memory=True, execute_plugins=False)
+    if not hasattr(_OF_THREAD, "database"):
+        _OF_THREAD.database = Database(memory=True, execute_plugins=False)
+    database: Database = _OF_THREAD.database
+    return database

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import pytest
 
 from encdb import wire
@@ -256,6 +259,21 @@ def test_a_table_made_and_filled_in_one_commit(store: Store):
     )
     assert store.commit(made) == wire.Committed()
     assert rows(store, 5) == {1: b"row"}
+
+
+def test_tables_are_made_from_any_thread(store: Store, store_url: str):
+    """A session may move between threads, and a server has many."""
+
+    def create(version: int) -> object:
+        with closing(open_store(store_url)) as own:
+            return own.commit(
+                commit(version=version, catalog=catalog_change(version + 1, created=(version,)))
+            )
+
+    for version in (1, 2):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(create, version).result() == wire.Committed()
+    assert heads(store, table=2).tables != ()
 
 
 def test_a_dropped_table_leaves_nothing(store: Store, store_kind: StoreKind, store_url: str):
