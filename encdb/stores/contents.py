@@ -1,4 +1,4 @@
-"""The small relations of a whole store, read as :class:`encdb.wire.Finish` carries them."""
+"""Layout and small relations of a whole store, read as :class:`encdb.wire.Finish` carries them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ def without_stages(layout: wire.Layout) -> wire.Layout:
     """The same without the stages, which a copy leaves out."""
     tables = tuple(replace(one, staged_segments=(), staged_packs=()) for one in layout.tables)
     return replace(layout, tables=tables)
+
+
+def went_back(before: wire.Layout, now: wire.Layout) -> bool:
+    """Whether a counter of the store is lower than it was, which it never is by itself."""
+    if now.catalog_version < before.catalog_version:
+        return True
+    tables = {one.table: one for one in now.tables}
+    return any(
+        (later := tables.get(one.table)) is not None
+        and (
+            later.epoch < one.epoch
+            or later.next_ordinal < one.next_ordinal
+            or later.next_segment < one.next_segment
+        )
+        for one in before.tables
+    )
 
 
 def read_contents(snapshot: StoreSnapshot, layout: wire.Layout) -> tuple[wire.TableContent, ...]:

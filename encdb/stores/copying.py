@@ -24,7 +24,7 @@ from encdb.errors import EncdbError, TamperError, UsageError, err
 
 from . import open_store, receive_store, sqlite_path
 from .base import ReceivingStore, Store, StoreSnapshot
-from .contents import read_contents, read_layout, well_formed, without_stages
+from .contents import read_contents, read_layout, well_formed, went_back, without_stages
 from .transfer import (
     IDS_AT_ONCE,
     RELATIONS,
@@ -311,22 +311,6 @@ class Copier:
         self._done += more
         if self._progress is not None:
             self._progress(what, self._done, self._total)
-
-
-def went_back(before: wire.Layout, now: wire.Layout) -> bool:
-    """Whether a counter of the store is lower than it was, which it never is by itself."""
-    if now.catalog_version < before.catalog_version:
-        return True
-    tables = {one.table: one for one in now.tables}
-    return any(
-        (later := tables.get(one.table)) is not None
-        and (
-            later.epoch < one.epoch
-            or later.next_ordinal < one.next_ordinal
-            or later.next_segment < one.next_segment
-        )
-        for one in before.tables
-    )
 
 
 def _compare_finished(target: str, finish: wire.Finish) -> None:

@@ -45,7 +45,7 @@ def test_everything_verifies_and_can_be_merged_and_written(golden):
         assert connection.execute("SELECT body FROM notes WHERE id = 100").fetchall() == [("none",)]
 
 
-@pytest.mark.parametrize(("version", "code"), [(0, "E_FORMAT_OLDER"), (2, "E_FORMAT_NEWER")])
+@pytest.mark.parametrize(("version", "code"), [(0, "E_STORE_INCOMPLETE"), (2, "E_FORMAT_NEWER")])
 def test_another_format_is_refused_by_name(golden, version, code):
     store, keyring = golden
     file = sqlite3.connect(store)
@@ -53,6 +53,6 @@ def test_another_format_is_refused_by_name(golden, version, code):
     file.execute("UPDATE heads SET format = ?", (version,))
     file.commit()
     file.close()
-    with pytest.raises(encdb.FormatError) as refusal:
+    with pytest.raises(encdb.OperationalError) as refusal:
         encdb.connect(store, keyring=keyring)
     assert refusal.value.code == code

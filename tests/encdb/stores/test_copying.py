@@ -42,6 +42,8 @@ PAIRS = (
     ("sqlite", "sqlite"),
     ("sqlite", "postgres"),
     ("postgres", "sqlite"),
+    ("sqlite", "remote"),
+    ("remote", "sqlite"),
 )
 """Kinds of source and target. Tests that are marked ``every_store`` run on all of them, others on the first."""
 
