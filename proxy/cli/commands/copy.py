@@ -34,10 +34,9 @@ def copy(*, source: str, target: str, form: Format) -> None:
         raise
     with Output(form) as output:
         if output.for_people:
-            tables = f"{report.tables:,} table{'' if report.tables == 1 else 's'}"
             output.text(
-                f"{tables} copied to {report.target}: {report.blobs:,} blobs, {report.bytes:,} bytes, "
-                "all read back and compared"
+                f"{_many(report.tables, 'table')} copied to {report.target}: "
+                f"{_many(report.blobs, 'blob')}, {_many(report.bytes, 'byte')}, all read back and compared"
             )
             if report.copied < report.blobs:
                 output.text(f"{report.blobs - report.copied:,} of them were there already")
@@ -47,3 +46,7 @@ def copy(*, source: str, target: str, form: Format) -> None:
         else:
             columns = ("source", "target", "tables", "blobs", "bytes", "copied", "mended")
             output.result(columns, [tuple(getattr(report, name) for name in columns)])
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
