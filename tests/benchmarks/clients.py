@@ -19,6 +19,7 @@ from typing import Self
 
 from . import operations, tpcc
 from .targets import Client, Target
+from .tpcc_tables import Scale
 
 MIX = "mix"
 OPERATIONS = (*operations.OPERATIONS, MIX)
@@ -49,7 +50,7 @@ class Job:
     seconds: float
     warmup: float
     rows: int
-    scale: tpcc.Scale
+    scale: Scale
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class Tally:
         retries: how often a transaction was run again after a conflict.
         abandoned: transactions that conflicts had not let through when time was up.
         throughput: transactions per second.
+        processor: seconds of the clients' processors; those of servers are not in it.
         round_trips: waits for the server, if the store counts them.
         committed: transactions that were committed, also before the measurement, by kind.
     """
@@ -69,6 +71,7 @@ class Tally:
     retries: int = 0
     abandoned: int = 0
     throughput: float = 0.0
+    processor: float = 0.0
     round_trips: int | None = None
     committed: dict[str, int] = field(default_factory=dict)
 
@@ -85,6 +88,7 @@ class Tally:
         self.retries += other.retries
         self.abandoned += other.abandoned
         self.throughput += other.throughput
+        self.processor += other.processor
         if other.round_trips is not None:
             self.round_trips = (self.round_trips or 0) + other.round_trips
 
@@ -215,10 +219,11 @@ def measure(
     worker = Worker(client, job, seat)
     worker.warm_up()
     ready()
-    before, start = client.round_trips, time.perf_counter()
+    before, start, used = client.round_trips, time.perf_counter(), time.process_time()
     worker.repeat(job.seconds)
     elapsed = time.perf_counter() - start
     tally = worker.tally
+    tally.processor = time.process_time() - used
     tally.throughput = len(tally.all) / elapsed
     after = client.round_trips
     if before is not None and after is not None:

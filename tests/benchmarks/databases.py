@@ -16,7 +16,7 @@ from pathlib import Path
 import encdb
 from tests.fixtures import postgres
 
-from . import operations, tpcc
+from . import operations, tpcc_tables
 from .targets import Target
 
 STORES = ("sqlite", "postgres")
@@ -40,7 +40,7 @@ class Databases:
         scale: of the TPC-C-like tables; None leaves them out.
     """
 
-    def __init__(self, folder: Path, rows: int, scale: tpcc.Scale | None) -> None:
+    def __init__(self, folder: Path, rows: int, scale: tpcc_tables.Scale | None) -> None:
         self._folder, self._rows, self._scale = folder, rows, scale
         self._stack = ExitStack()
         self._server: postgres.Server | None = None
@@ -58,7 +58,7 @@ class Databases:
             if self._rows:
                 operations.load(client, self._rows)
             if self._scale is not None:
-                tpcc.load(client, self._scale)
+                tpcc_tables.load(client, self._scale)
         print(f"filled {name} in {time.perf_counter() - start:.1f} s", file=sys.stderr)
         return made
 
@@ -97,7 +97,7 @@ class Databases:
 
 
 @contextmanager
-def databases(folder: Path, rows: int, scale: tpcc.Scale | None) -> Iterator[Databases]:
+def databases(folder: Path, rows: int, scale: tpcc_tables.Scale | None) -> Iterator[Databases]:
     """Databases that are stopped at the end."""
     made = Databases(folder, rows, scale)
     try:

@@ -20,7 +20,8 @@ NO_RESULT = (
     "not TPC-C results and compare with none."
 )
 NOTES = (
-    "p50 and p99 in ms, of whole transactions with their retries. Retries are those that the "
+    "p50 and p99 in ms, of whole transactions with their retries. Cpu is the processor "
+    "time in ms that a client spends on each, without the server's. Retries are those that the "
     "application had to make; encdb repeats single statements by itself, and SQLite waits for its lock. "
     "Trips are round trips to PostgreSQL for each transaction. The last column is throughput divided by "
     "that of the named database."
@@ -67,6 +68,7 @@ class Cell:
         kinds: of each transaction of the mix.
         retries: after conflicts.
         abandoned: transactions given up because conflicts kept coming until the end.
+        processor: milliseconds of the clients' processors for each transaction.
         round_trips: for each transaction, where the store counts them.
         problems: why it is worth nothing, in words.
         ratios: throughput divided by that of other databases.
@@ -81,6 +83,7 @@ class Cell:
     kinds: dict[str, Latency] = field(default_factory=dict)
     retries: int = 0
     abandoned: int = 0
+    processor: float = 0.0
     round_trips: float | None = None
     problems: list[str] = field(default_factory=list)
     ratios: dict[str, float] = field(default_factory=dict)
@@ -92,8 +95,10 @@ class Cell:
         self.latency = Latency.of(tally.all)
         if self.operation == MIX:
             self.kinds = {kind: Latency.of(taken) for kind, taken in tally.latencies.items()}
-        if tally.round_trips is not None and self.latency.count:
-            self.round_trips = tally.round_trips / self.latency.count
+        count = max(1, self.latency.count)
+        self.processor = tally.processor * 1e3 / count
+        if tally.round_trips is not None:
+            self.round_trips = tally.round_trips / count
 
     @property
     def shown(self) -> str:
@@ -167,19 +172,31 @@ class Loads:
         path.write_text(json.dumps(about | content, indent=2) + "\n")
 
 
-_HEAD = ("operation", "clients", "database", "tx/s", "p50", "p99", "retries", "trips", "beside")
+_HEAD = (
+    "operation",
+    "clients",
+    "database",
+    "tx/s",
+    "p50",
+    "p99",
+    "cpu",
+    "retries",
+    "trips",
+    "beside",
+)
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
     start = (cell.operation, str(cell.clients), cell.target)
     if cell.latency is None:
-        return (*start, *("-" * 5), "FAILED")
+        return (*start, *("-" * 6), "FAILED")
     beside = ", ".join(f"{ratio:.2f} of {name}" for name, ratio in cell.ratios.items())
     return (
         *start,
         f"{cell.throughput:,.1f}",
         f"{cell.latency.p50:.2f}",
         f"{cell.latency.p99:.2f}",
+        f"{cell.processor:.2f}",
         f"{cell.retries:,}",
         "-" if cell.round_trips is None else f"{cell.round_trips:.1f}",
         "INCONSISTENT" if cell.problems else beside,

@@ -27,12 +27,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import tpcc
 from .clients import MIX, OPERATIONS, Crew, Job, Tally, crew, measure
 from .databases import PEERS, STORES, databases
 from .loads import Cell, Loads
 from .run import machine
 from .targets import Target
+from .tpcc_check import counts, violations
+from .tpcc_tables import Scale
+from .watched import Watched
 
 PROFILE_LINES = 30
 
@@ -69,7 +71,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each cell of the table")
     parser.add_argument("--mix-seconds", type=float, default=15.0, help="for each of the mix")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each")
-    scale = tpcc.Scale()
+    scale = Scale()
     parser.add_argument("--warehouses", type=int, default=scale.warehouses)
     parser.add_argument("--customers", type=int, default=scale.customers, help="in a district")
     parser.add_argument("--items", type=int, default=scale.items)
@@ -96,8 +98,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(one) for one in text.split(","))
 
 
-def _scale(chosen: argparse.Namespace) -> tpcc.Scale:
-    return tpcc.Scale(chosen.warehouses, chosen.customers, chosen.items)
+def _scale(chosen: argparse.Namespace) -> Scale:
+    return Scale(chosen.warehouses, chosen.customers, chosen.items)
 
 
 # --- Measuring ------------------------------------------------------------------------------------------
@@ -153,13 +155,13 @@ def _cell(clients: Crew, job: Job) -> Cell:
 
 def _counts(target: Target) -> dict[str, int]:
     with closing(target.connect()) as client:
-        return tpcc.counts(client)
+        return counts(client)
 
 
 def _check(target: Target, before: dict[str, int], tally: Tally) -> list[str]:
     """What is wrong with a database after a mix: every committed transaction is there, and it adds up."""
     with closing(target.connect()) as client:
-        wrong, after = tpcc.violations(client), tpcc.counts(client)
+        wrong, after = violations(client), counts(client)
     for kind, count in before.items():
         expected = count + tally.committed.get(kind, 0)
         if after[kind] != expected:
@@ -178,11 +180,13 @@ def profile(folder: Path, chosen: argparse.Namespace) -> int:
         target = made.target(f"encdb/{chosen.store}")
         job = Job(target, operation, 1, 0, chosen.seconds, chosen.warmup, chosen.rows, scale)
         with closing(target.connect()) as client:
-            bare = measure(client, job, 1)
+            watched = Watched(client)
+            bare = measure(watched, job, 1, watched.times.clear)
             profiler = cProfile.Profile()
             tally = measure(client, replace(job, warmup=0.0), 2, profiler.enable)
             profiler.disable()
             print(f"{operation} on {target.name}: {_line(bare)}; under the profiler {_line(tally)}")
+            print("\n".join(["", *watched.table(), ""]))
             for order in ("cumulative", "tottime"):
                 stats = pstats.Stats(profiler, stream=sys.stdout).strip_dirs()
                 stats.sort_stats(order).print_stats(PROFILE_LINES)
@@ -191,10 +195,11 @@ def profile(folder: Path, chosen: argparse.Namespace) -> int:
 
 def _line(tally: Tally) -> str:
     taken = sorted(tally.all)
+    cpu = tally.processor / len(taken) * 1e3
     trips = (
         "" if tally.round_trips is None else f", {tally.round_trips / len(taken):.1f} round trips"
     )
-    return f"{tally.throughput:.1f}/s, median {statistics.median(taken) * 1e3:.2f} ms{trips}"
+    return f"{tally.throughput:.1f}/s, median {statistics.median(taken) * 1e3:.2f} ms, cpu {cpu:.2f} ms{trips}"
 
 
 if __name__ == "__main__":

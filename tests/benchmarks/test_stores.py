@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import operations, stores, tpcc
+from tests.benchmarks import operations, stores, tpcc, tpcc_tables
 from tests.benchmarks.clients import Job, measure
 from tests.benchmarks.loads import Latency
 from tests.benchmarks.targets import Client, Target, plain_definition
+from tests.benchmarks.tpcc_check import counts, violations
+from tests.benchmarks.tpcc_tables import Scale
 
-SMALL = tpcc.Scale(warehouses=2, customers=12, items=60)
+SMALL = Scale(warehouses=2, customers=12, items=60)
 
 
 @pytest.fixture
@@ -26,9 +28,9 @@ def client(tmp_path: Path) -> Iterator[Client]:
 
 
 def test_mix_keeps_its_conditions_and_notices_when_they_break(client: Client) -> None:
-    tpcc.load(client, SMALL)
-    assert tpcc.violations(client) == []
-    before = tpcc.counts(client)
+    tpcc_tables.load(client, SMALL)
+    assert violations(client) == []
+    before = counts(client)
     terminal, done = tpcc.Terminal(SMALL, random.Random(1), home=1), Counter[str]()
     for _ in range(200):
         kind, body = terminal.next()
@@ -40,8 +42,8 @@ def test_mix_keeps_its_conditions_and_notices_when_they_break(client: Client) ->
             continue
         client.commit()
         done[kind] += 1
-    assert tpcc.violations(client) == []
-    assert tpcc.counts(client) == {kind: before[kind] + done[kind] for kind in before}
+    assert violations(client) == []
+    assert counts(client) == {kind: before[kind] + done[kind] for kind in before}
     known: set[str] = set()
     for damage in (
         "UPDATE warehouse SET w_ytd = w_ytd + 1 WHERE w_id = 1",
@@ -54,7 +56,7 @@ def test_mix_keeps_its_conditions_and_notices_when_they_break(client: Client) ->
         client.begin(write=True)
         client.run(damage)
         client.commit()
-        found = set(tpcc.violations(client))
+        found = set(violations(client))
         assert found > known, damage
         known = found
 
