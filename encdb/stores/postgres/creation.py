@@ -11,9 +11,8 @@ from encdb import wire
 from encdb.errors import FormatError, StoreUnavailable, UsageError, err
 
 from . import schema
-from .failures import translate
+from .failures import damaged, translate
 from .link import Link, observers
-from .reading import damaged
 from .writing import roll_back
 
 OLDEST_SERVER = 130_000

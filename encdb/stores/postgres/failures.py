@@ -112,6 +112,11 @@ def _stateless(error: psycopg.Error, *, connecting: bool) -> _Kind:
     return StoreUnavailable, "E_CONNECTION_FAILED", "{url} cannot be reached: {reason}"
 
 
+def damaged(url: str, what: str) -> TamperError:
+    """The error for a store whose own relations contradict themselves."""
+    return err(TamperError, "E_STORE_DAMAGED", f"the store {url} is damaged: {what}")
+
+
 def _first_line(text: str) -> str:
     """The last part of libpq's first line, which names the reason, as printable text."""
     line = next(iter(text.strip().splitlines()), "")

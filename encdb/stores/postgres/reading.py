@@ -23,16 +23,15 @@ import psycopg
 from encdb import ids, wire
 from encdb.errors import InterfaceError, StoreUnavailable, TamperError, err
 
-from .failures import is_lost, translate
+from .failures import damaged, is_lost, translate
+from .layout import Statement, read_layout
 from .link import Answer, BlobList, Link, Numbers, Row
-from .schema import KIND_PACK, KIND_SEGMENT
 
 ANY_IDS: Final = 10_000
 STREAMED_IDS: Final = 20_000
 BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _PAGE_MASK: Final = (1 << ids.PAGE_SHIFT) - 1
 
-Statement: TypeAlias = tuple[LiteralString, Sequence[Any]]
 Ends: TypeAlias = dict[bytes, tuple[int, int]]
 """Writer → number of its last delta, and how many there are."""
 
@@ -211,7 +210,7 @@ class PostgresSnapshot:
             case wire.ListIds(table, name):
                 return self._list(table, name)
             case wire.ReadLayout():
-                return self._layout()
+                return read_layout(self._run, self._link.address.url)
 
     def _stream(self, text: LiteralString, *values: Any) -> list[Row]:
         self._run(())
@@ -381,63 +380,6 @@ class PostgresSnapshot:
             ends=tuple(_end(*row) for row in ends.rows),
         )
 
-    def _layout(self) -> wire.Layout:
-        """The whole store beside its blobs."""
-        heads, catalog, tables, links, ends, staged = self._run(
-            [
-                ("SELECT database, incarnation, format, catalog_version FROM {heads}", ()),
-                ("SELECT version, link, blob FROM {catalog} ORDER BY version", ()),
-                (
-                    (
-                        "SELECT tbl, epoch, manifest, ordinal, segment FROM {tables}"
-                        " JOIN {leases} USING (tbl) ORDER BY tbl"
-                    ),
-                    (),
-                ),
-                ("SELECT tbl, link FROM {links} ORDER BY tbl, epoch", ()),
-                ("SELECT tbl, writer, n, digest, day FROM {folded} ORDER BY tbl, writer", ()),
-                ("SELECT tbl, kind, number FROM {staged} ORDER BY tbl, kind, number", ()),
-            ]
-        )
-        url = self._link.address.url
-        if len(heads.rows) != 1:
-            raise damaged(url, "its head is missing")
-        database, incarnation, number, version = heads.rows[0]
-        current = [blob for one, _, blob in catalog.rows if one == version and blob is not None]
-        if len(current) != 1:
-            raise damaged(url, "its catalog is missing")
-        by_table: dict[int, list[bytes]] = {}
-        for table, link in links.rows:
-            by_table.setdefault(table, []).append(link)
-        folded: dict[int, list[wire.FoldedEnd]] = {}
-        for table, *end in ends.rows:
-            folded.setdefault(table, []).append(wire.FoldedEnd(*end))
-        held: dict[tuple[int, int], list[int]] = {}
-        for table, kind, one in staged.rows:
-            held.setdefault((table, kind), []).append(one)
-        return wire.Layout(
-            database=database,
-            format=number,
-            incarnation=incarnation,
-            catalog_version=version,
-            catalog=current[0],
-            catalog_links=tuple(link for one, link, _ in catalog.rows if one <= version),
-            tables=tuple(
-                wire.TableLayout(
-                    table=table,
-                    epoch=epoch,
-                    manifest=manifest,
-                    links=tuple(by_table.get(table, ())),
-                    next_ordinal=ordinal,
-                    next_segment=segment,
-                    folded=tuple(folded.get(table, ())),
-                    staged_segments=tuple(held.get((table, KIND_SEGMENT), ())),
-                    staged_packs=tuple(held.get((table, KIND_PACK), ())),
-                )
-                for table, epoch, manifest, ordinal, segment in tables.rows
-            ),
-        )
-
 
 def _blob_statements(name: str, table: int, numbers: Sequence[int]) -> list[Statement]:
     return [
@@ -514,8 +456,3 @@ def _continued(
         deltas=tuple(new),
         ends=tuple((writer, last, count) for writer, (last, count) in sorted(ends.items())),
     )
-
-
-def damaged(url: str, what: str) -> TamperError:
-    """The error for a store whose own relations contradict themselves."""
-    return err(TamperError, "E_STORE_DAMAGED", f"the store {url} is damaged: {what}")

@@ -25,8 +25,9 @@ from encdb.stores.contents import read_contents, without_stages
 from . import creation, schema
 from .address import Address
 from .failures import translated
+from .layout import Statement
 from .link import SERVER_NOW, BlobList, Link, Numbers
-from .reading import PostgresSnapshot, SeenHeads, Statement
+from .reading import PostgresSnapshot, SeenHeads
 from .staging import copy_in, delete_blobs
 from .writing import DROP, roll_back
 

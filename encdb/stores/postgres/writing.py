@@ -26,8 +26,8 @@ import psycopg
 from encdb import ids, wire
 
 from . import schema
+from .layout import Statement
 from .link import SERVER_NOW, Answer, BlobList, Link, Numbers
-from .reading import Statement
 
 Outcome = wire.Committed | wire.Stale | wire.Conflict
 FOLDED_DAYS: Final = 7
