@@ -17,10 +17,12 @@ import encdb
 from tests.fixtures import postgres
 
 from . import operations, tpcc_tables
+from .served import served
 from .targets import Target
 
-STORES = ("sqlite", "postgres")
-PEERS = {"sqlite": "sqlite3", "postgres": "psycopg"}
+STORES = ("sqlite", "postgres", "remote")
+PEERS = {"sqlite": ("sqlite3",), "postgres": ("psycopg",), "remote": ("psycopg", "encdb/sqlite")}
+"""The databases that each kind of store is compared with. A remote one is an SQLite file behind HTTP."""
 SETTINGS = {
     # The fixture's other values suit tests: these are PostgreSQL's own.
     **postgres.DURABLE,
@@ -52,6 +54,7 @@ class Databases:
             "psycopg": self._psycopg,
             "encdb/sqlite": self._encdb_sqlite,
             "encdb/postgres": self._encdb_postgres,
+            "encdb/remote": self._encdb_remote,
         }[name]()
         start = time.perf_counter()
         with closing(made.connect()) as client:
@@ -80,20 +83,24 @@ class Databases:
     def _psycopg(self) -> Target:
         return Target("psycopg", "psycopg", self._postgres().url(), schema="plain")
 
-    def _encdb(self, kind: str, url: str, beside: tuple[str, ...], token: str = "") -> Target:
+    def _encdb(self, kind: str, url: str, token: str = "") -> Target:
         keyring = self._folder / f"{kind}.keyring"
-        target = Target(f"encdb/{kind}", "encdb", url, str(keyring), token, beside=beside)
+        target = Target(f"encdb/{kind}", "encdb", url, str(keyring), token, beside=PEERS[kind])
         if token:
             os.environ["ENCDB_TOKEN"] = token
         encdb.init(url, keyring=str(keyring))
         return target
 
     def _encdb_sqlite(self) -> Target:
-        return self._encdb("sqlite", str(self._folder / "vault.db"), ("sqlite3",))
+        return self._encdb("sqlite", str(self._folder / "vault.db"))
 
     def _encdb_postgres(self) -> Target:
         url = f"{self._postgres().url()}?schema=vault"
-        return self._encdb("postgres", url, ("psycopg",))
+        return self._encdb("postgres", url)
+
+    def _encdb_remote(self) -> Target:
+        url, token = self._stack.enter_context(served(self._folder / "served" / "vault.db"))
+        return self._encdb("remote", url, token)
 
 
 @contextmanager

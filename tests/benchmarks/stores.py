@@ -107,7 +107,9 @@ def _scale(chosen: argparse.Namespace) -> Scale:
 
 def run(folder: Path, chosen: argparse.Namespace) -> Loads:
     """Every cell: operations, then numbers of clients, then databases, so that peers are close in time."""
-    names = dict.fromkeys(name for kind in chosen.stores for name in (PEERS[kind], f"encdb/{kind}"))
+    names = dict.fromkeys(
+        name for kind in chosen.stores for name in (*PEERS[kind], f"encdb/{kind}")
+    )
     single = any(operation != MIX for operation in chosen.only)
     scale = _scale(chosen) if MIX in chosen.only else None
     loads = Loads()
