@@ -39,6 +39,9 @@ as `sqlite:///vault.db`. Results go to stdout, everything else to stderr. An err
 |---|---|
 | `ENCDB_KEYRING` | keyring file, where `--keyring` is not given |
 | `ENCDB_PASSPHRASE` | passphrase, where `--passphrase-file` is not given |
+| `ENCDB_TOKEN` | access token for `https://` stores |
+| `ENCDB_TOKEN_FILE` | file that holds it, where `ENCDB_TOKEN` is not set |
+| `ENCDB_CA_FILE` | certificates to trust instead of those of the system |
 | `ENCDB_DEBUG` | print a traceback with every error; it may quote values |
 | `NO_COLOR` | no colours |
 

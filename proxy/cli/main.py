@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from encdb import __version__
+from encdb.stores.server.commands import serve, token
 from proxy.cli.commands.accept import accept
 from proxy.cli.commands.add import add
 from proxy.cli.commands.check import check
@@ -57,6 +58,8 @@ for _command in (
     copy,
     demo,
     keyring,
+    serve,
+    token,
     completion,
 ):
     cli.add_command(_command)

@@ -1,20 +1,13 @@
-"""Opens the socket, checks that it may be opened, and runs uvicorn on it.
-
-Starlette holds the three parts together: the gateway, ``/healthz`` and ``/metrics``.
-"""
+"""Puts the parts together and runs uvicorn: the gateway, ``/healthz``, ``/metrics`` and the upkeep."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import signal
-import socket
-import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,120 +16,23 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from encdb.errors import OperationalError, UsageError, err
+from encdb.errors import EncdbError
 
 from .gateway import Gateway, Targets
 from .limits import Limits
 from .logs import Handler, Log
 from .protocol import connections_of
 from .refusals import Refusal
+from .sockets import Address, Certificate, require_secure
 from .tokens import TokenBook
 
 _SWEEP_SECONDS: Final = 1.0
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen.
-
-    Attributes:
-        host: an IP address, or ``localhost``.
-        port: 0 takes any that is free.
-    """
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Read ``HOST:PORT``; an IPv6 address stands in brackets.
-
-        Raises:
-            UsageError: it is something else.
-        """
-        host, _, port = text.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-        try:
-            if host != "localhost":
-                ipaddress.ip_address(host)
-            number = int(port)
-        except ValueError:
-            number = -1
-        if not 0 <= number < 1 << 16:
-            raise err(
-                UsageError,
-                "E_USAGE",
-                f"{text!r} is no address to listen on",
-                "Pass an IP address and a port, such as 127.0.0.1:8443 or [::1]:8443",
-            )
-        return cls(host, number)
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only programs on this machine can reach it."""
-        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-
-    def bind(self) -> socket.socket:
-        """A socket that is bound and not yet listening.
-
-        Raises:
-            OperationalError: the address is taken or not this machine's (``E_CONNECTION_FAILED``).
-        """
-        # A resolver's answer for localhost is not asked for: it could be any address.
-        host = "127.0.0.1" if self.host == "localhost" else self.host
-        version6 = ":" in host
-        family = socket.AF_INET6 if version6 else socket.AF_INET
-        # Only where the protocol is named does asyncio switch Nagle's algorithm off, which would
-        # hold every answer back for 40 milliseconds.
-        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if version6:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound.bind((host, self.port))
-        except OSError as error:
-            bound.close()
-            reason = (error.strerror or "input or output error").lower()
-            raise err(
-                OperationalError,
-                "E_CONNECTION_FAILED",
-                f"cannot listen on {self.host} port {self.port}: {reason}",
-                "Choose another address or port",
-            ) from None
-        return bound
-
-
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A context for TLS 1.2 and newer.
-
-    Raises:
-        OperationalError: a file cannot be read, or is not what it should be (``E_INPUT_FILE``).
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key, password=_no_password)
-    except (OSError, ValueError) as error:
-        # ssl.SSLError is an OSError whose text quotes nothing of the files.
-        raise err(
-            OperationalError,
-            "E_INPUT_FILE",
-            f"the TLS certificate {certificate} and key {key} cannot be used: "
-            f"{getattr(error, 'reason', None) or getattr(error, 'strerror', None) or error}",
-            "Pass PEM files that belong together, the key without a passphrase",
-        ) from None
-    return context
-
-
-def _no_password() -> str:
-    """OpenSSL would ask on the terminal for the passphrase of an encrypted key."""
-    message = "the key has a passphrase"
-    raise ValueError(message)
-
-
-def application(gateway: Gateway) -> Starlette:
+def application(gateway: Gateway, certificate: Certificate | None) -> ASGIApp:
     """Everything that the server answers."""
 
     async def health(_request: Request) -> Response:
@@ -155,31 +51,48 @@ def application(gateway: Gateway) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        sweeping = asyncio.ensure_future(_sweep(gateway))
+        sweeping = asyncio.ensure_future(_keep_up(gateway, certificate))
         try:
             yield
         finally:
             sweeping.cancel()
             closed = await gateway.sessions.close(gateway.limits.stop_seconds)
             gateway.log.info("stopped", complete=closed)
+            gateway.log.flush()
 
-    return Starlette(
+    pages = Starlette(
         routes=[
             Route("/healthz", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
+            # Whatever is no page is refused and counted like a bad request to a store.
             Mount("/", app=gateway),
         ],
         lifespan=lifespan,
     )
 
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        # Requests to stores take the short way; Starlette finds routes for the pages of the operator.
+        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+            await gateway(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
 
-async def _sweep(gateway: Gateway) -> None:
+    return application
+
+
+async def _keep_up(gateway: Gateway, certificate: Certificate | None) -> None:
+    """Close what was left alone, and take in a renewed certificate."""
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         try:
+            gateway.log.flush()
             gateway.sweep()
+            if certificate is not None and certificate.refresh():
+                gateway.log.info("certificate read")
+        except EncdbError as error:
+            gateway.log.warning("certificate failed", error=error.message)
         except Exception as error:  # noqa: BLE001 - it has to go on with the next round.
-            gateway.log.failure("sweep failed", error)
+            gateway.log.failure("upkeep failed", error)
 
 
 class Server(uvicorn.Server):
@@ -206,7 +119,7 @@ def make_server(
     limits: Limits,
     *,
     allow_create: bool = False,
-    tls: ssl.SSLContext | None = None,
+    certificate: Certificate | None = None,
     log: Log | None = None,
 ) -> tuple[Server, Gateway]:
     """A server that is ready to run on a socket: ``server.run(sockets=[...])``.
@@ -216,13 +129,13 @@ def make_server(
         tokens: who is admitted.
         limits: how much is.
         allow_create: clients may make stores.
-        tls: certificate and key.
+        certificate: for TLS; without one the server speaks plain HTTP.
         log: where to write; stderr by default.
     """
     log = log or Log()
     gateway = Gateway(targets, tokens, limits, allow_create=allow_create, log=log)
     config = uvicorn.Config(
-        application(gateway),
+        application(gateway, certificate),
         http=connections_of(gateway),
         ws="none",
         loop="asyncio",
@@ -237,7 +150,7 @@ def make_server(
         h11_max_incomplete_event_size=limits.header_bytes,
     )
     config.load()
-    config.ssl = tls
+    config.ssl = None if certificate is None else certificate.context
     return Server(config), gateway
 
 
@@ -250,15 +163,40 @@ def log_libraries(log: Log) -> None:
         logger.propagate = name == "uvicorn.error"
 
 
-def require_secure(address: Address, tls: ssl.SSLContext | None) -> None:
-    """Refuse to send tokens over a network in clear.
+def serve_stores(
+    find: Callable[[], dict[str, str]],
+    address: Address,
+    tokens: Path,
+    limits: Limits,
+    *,
+    tls: tuple[Path, Path] | None,
+    allow_create: bool,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        find: name → URL of the stores; it fails if one cannot be opened.
+        address: where to listen.
+        tokens: the token file.
+        limits: how much is admitted.
+        tls: files of the certificate and its key.
+        allow_create: clients may make the stores that do not exist.
 
     Raises:
         UsageError: other machines could reach the server, and there is no TLS.
+        OperationalError: a file cannot be used, or the address is taken.
+        EncdbError: a store cannot be opened.
     """
-    if tls is None and not address.loopback:
-        raise err(
-            UsageError,
-            "E_LISTEN_INSECURE",
-            f"{address.host} can be reached from other machines, and there is no TLS",
-        )
+    certificate = None if tls is None else Certificate(*tls)
+    require_secure(address, certificate)
+    book = TokenBook(tokens)
+    stores = find()
+    log = Log()
+    log_libraries(log)
+    server, _ = make_server(
+        stores.get, book, limits, allow_create=allow_create, certificate=certificate, log=log
+    )
+    bound = address.bind()
+    host, port = bound.getsockname()[:2]
+    log.info("listening", host=host, port=port, tls=tls is not None, stores=sorted(stores))
+    server.run(sockets=[bound])

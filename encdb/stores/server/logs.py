@@ -11,32 +11,64 @@ import json
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 Sink: TypeAlias = Callable[[dict[str, Any]], None]
-_lock = threading.Lock()
+_HELD_LINES: Final = 128
+_HELD_SECONDS: Final = 1.0
 
 
-def to_stderr(line: dict[str, Any]) -> None:
-    """Write one line."""
-    text = json.dumps(line, separators=(",", ":")) + "\n"
-    with _lock:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+class Stderr:
+    """Writes lines to stderr; those about ordinary requests wait for others, at most a second.
+
+    Writing each by itself would take longer than the store needs for a small read.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[str] = []
+        self._since = 0.0
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        """Write one line, or hold it for a moment."""
+        text = json.dumps(line, separators=(",", ":")) + "\n"
+        now = time.monotonic()
+        with self._lock:
+            if not self._held:
+                self._since = now
+            self._held.append(text)
+            ordinary = line["event"] == "request" and len(self._held) < _HELD_LINES
+        if not ordinary or now - self._since > _HELD_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        with self._lock:
+            held, self._held = self._held, []
+            if held:
+                sys.stderr.write("".join(held))
+                sys.stderr.flush()
 
 
 class Log:
     """Writes events.
 
     Args:
-        sink: where finished lines go.
+        sink: where finished lines go; stderr by default.
     """
 
-    def __init__(self, sink: Sink = to_stderr) -> None:
-        self._sink = sink
+    def __init__(self, sink: Sink | None = None) -> None:
+        self._stderr = Stderr() if sink is None else None
+        self._sink: Sink = sink or self._stderr or Stderr()
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self._stderr is not None:
+            self._stderr.flush()
 
     def write(self, level: str, event: str, **facts: object) -> None:
         """One event; facts that are ``None`` are left out."""

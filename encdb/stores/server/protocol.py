@@ -6,12 +6,48 @@ h11 in place of a faster parser, because it is strict about what it accepts and 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .gateway import Gateway
+
+
+class Corked:
+    """A transport whose writes leave together at the end of a round of the event loop.
+
+    Head and body of an answer are then one packet and one system call instead of two.
+
+    Args:
+        transport: the true one, which does everything else.
+        loop: the event loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Hold bytes until the round ends."""
+        if data:
+            if not self._held:
+                self._loop.call_soon(self._flush)
+            self._held.append(data)
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():
+            self._transport.write(b"".join(held))
+
+    def close(self) -> None:
+        """Close after what is held has left."""
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Connection(H11Protocol):
@@ -22,7 +58,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and give it a moment to say what it wants."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
         if len(self.connections) > self.gateway.limits.connections:
             self.gateway.metrics.refused("connections")
             transport.abort()
