@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
@@ -32,6 +32,7 @@ class ReadCounters:
     rows: int = 0
     packs: int = 0
     bytes: int = 0
+    round_trips: int = 0
     store_seconds: float = 0.0
 
     def minus(self, earlier: ReadCounters) -> ReadCounters:
@@ -72,6 +73,13 @@ class ByteCache(Generic[Value]):
             self._size -= dropped
 
 
+class _Awaited(BaseException):
+    """A task wants an answer that is fetched together with those that other tasks want.
+
+    It is no Exception, so that no handler of errors on the way takes it for one.
+    """
+
+
 class Channel:
     """Where a table's readers get their bytes while a statement runs.
 
@@ -82,15 +90,73 @@ class Channel:
         self.snapshot: StoreSnapshot | None = None
         self.counters = ReadCounters()
         self._pages: ByteCache[bytes] = ByteCache(PAGE_CACHE_BYTES)
+        self._answers: dict[wire.ReadRequest, wire.ReadResponse] | None = None
+        self._wanted: list[wire.ReadRequest] = []
 
     def ask(self, request: wire.ReadRequest) -> wire.ReadResponse:
-        """One request to the store, timed."""
+        """The answer to one request; within :meth:`together`, the request may wait for others."""
+        if self._answers is not None:
+            if request in self._answers:
+                return self._answers[request]
+            self._wanted.append(request)
+            raise _Awaited
+        (answer,) = self._ask_all((request,))
+        return answer
+
+    def _ask_all(self, requests: Sequence[wire.ReadRequest]) -> Sequence[wire.ReadResponse]:
+        """Requests that go to the store in one round trip, timed."""
         if self.snapshot is None:
             raise RuntimeError("the store was read outside of a statement")
         started = time.perf_counter()
-        answer: wire.ReadResponse = self.snapshot.read(request)
+        answers: Sequence[wire.ReadResponse]
+        if len(requests) == 1:
+            answers = (self.snapshot.read(requests[0]),)
+        else:
+            answers = self.snapshot.read_all(requests)
         self.counters.store_seconds += time.perf_counter() - started
-        return answer
+        self.counters.round_trips += 1
+        if len(answers) != len(requests):
+            raise IntegrityFailure
+        return answers
+
+    def together(self, tasks: Sequence[Callable[[], Value]]) -> list[Value]:
+        """The results of tasks that read from the store, with one round trip per dependent stage.
+
+        A task runs until it asks for something that is not there yet, and again from its start once
+        the requests of all tasks have been answered together. So a task must ask the same things
+        whenever it runs, and may change nothing before its last request but caches.
+
+        Args:
+            tasks: functions that read through this channel, and may call this method themselves.
+        """
+        if self._answers is not None:
+            found = [self._try(task) for task in tasks]
+            if any(one is None for one in found):
+                raise _Awaited
+            return [one[0] for one in found if one is not None]
+        if len(tasks) < 2:
+            return [task() for task in tasks]
+        done: dict[int, tuple[Value]] = {}
+        self._answers = {}
+        try:
+            while True:
+                for place, task in enumerate(tasks):
+                    if place not in done and (result := self._try(task)) is not None:
+                        done[place] = result
+                if len(done) == len(tasks):
+                    return [done[place][0] for place in range(len(tasks))]
+                # Two tasks may want the same.
+                wanted, self._wanted = list(dict.fromkeys(self._wanted)), []
+                self._answers.update(zip(wanted, self._ask_all(wanted), strict=True))
+        finally:
+            self._answers, self._wanted = None, []
+
+    def _try(self, task: Callable[[], Value]) -> tuple[Value] | None:
+        """The result of a task, or None when it waits for an answer."""
+        try:
+            return (task(),)
+        except _Awaited:
+            return None
 
     def pages(self, table: int, segment: int, numbers: Sequence[int]) -> list[bytes]:
         """Sealed index pages of one segment, in the order asked for."""
@@ -102,7 +168,7 @@ class Channel:
                 missing.append(number)
             else:
                 found[number] = cached
-        self.counters.cached_pages += len(found)
+        cached_pages = len(found)
         if missing:
             base = segment << 32
             for identity, blob in self._blobs(
@@ -113,6 +179,7 @@ class Channel:
                 found[number] = blob
                 self._pages.put((table, segment, number), blob, len(blob))
             self.counters.pages += len(missing)
+        self.counters.cached_pages += cached_pages
         return [found[number] for number in numbers]
 
     def rows(self, table: int, labels: Sequence[int]) -> list[tuple[int, bytes]]:

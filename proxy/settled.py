@@ -8,6 +8,7 @@ ciphertext per column; a pack of another time or place does not open.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -76,8 +77,10 @@ class SettledRows:
         """Block to the position of the newest liveness segment that lists it."""
         if self._homes is None:
             homes: dict[int, int] = {}
-            for place, info in enumerate(self._infos):
-                for block in self._reader(info).blocks().tolist():
+            readers = [self._reader(info) for info in self._infos]
+            listed = self._channel.together([reader.blocks for reader in readers])
+            for place, blocks in enumerate(listed):
+                for block in blocks.tolist():
                     homes[block] = place
             self._homes = homes
         return self._homes
@@ -100,10 +103,16 @@ class SettledRows:
                 missing.setdefault(place, []).append(block)
             else:
                 found[block] = entry
-        for place, wanted in missing.items():
-            info = self._infos[place]
-            for entry in self._reader(info).entries(wanted):
-                self._entries[info.salt, entry.block] = entry
+        tasks = [
+            partial(self._reader(self._infos[place]).entries, wanted)
+            for place, wanted in missing.items()
+        ]
+        for (place, wanted), read in zip(
+            missing.items(), self._channel.together(tasks), strict=True
+        ):
+            salt = self._infos[place].salt
+            for entry in read:
+                self._entries[salt, entry.block] = entry
                 found[entry.block] = entry
             if any(block not in found for block in wanted):
                 raise IntegrityFailure

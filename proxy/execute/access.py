@@ -54,6 +54,7 @@ class Fetched:
             bytes=self.counters.bytes,
             store_ms=store * 1000,
             open_ms=max(self.seconds - store, 0.0) * 1000,
+            round_trips=self.counters.round_trips,
         )
 
 
@@ -77,6 +78,7 @@ class Access:
     def lookup(self) -> None:
         """Find candidates by index."""
         access = self.access
+        self.used = []
         predicate = access.predicate
         if predicate is not None and predicate != EVERYTHING:
             bound = bind(predicate, access.table, self._parameters)
@@ -131,7 +133,8 @@ class Access:
             if ordinals is None:
                 return
             parts.append(ordinals)
-            self.used.append(index.name)
+            if index.name not in self.used:
+                self.used.append(index.name)
         self.ordinals = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
 
     def _count(self, operand: Operand | None, absent: int | None) -> int | None:

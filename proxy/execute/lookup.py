@@ -7,6 +7,7 @@ query itself rechecks every row that is fetched, so an index decides only how mu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
 
 import numpy as np
@@ -40,8 +41,9 @@ def candidates(view: TableView, words: npt.NDArray[np.uint64]) -> Ordinals:
         here = index.ordinals(listed)
         if here:
             found.append(np.array(here, dtype=np.int64))
-    for reader in view.state.segments.hashed():
-        found.extend(batch.ordinals for batch in postings.explode(reader.find(words)))
+    readers = view.state.segments.hashed()
+    for lists in view.state.channel.together([partial(one.find, words) for one in readers]):
+        found.extend(batch.ordinals for batch in postings.explode(lists))
     return view.keep_live(np.concatenate(found)) if found else EMPTY
 
 
@@ -167,15 +169,16 @@ class Lookup:
     ) -> Ordinals | None:
         """Live rows whose key lies in [low, high], or None when that is most of the table."""
         view = self._view
-        readers = view.state.segments.sorted(index.id)
-        estimate = sum(reader.estimate(low, high) for reader in readers)
+        readers, together = view.state.segments.sorted(index.id), view.state.channel.together
+        estimate = sum(together([partial(one.estimate, low, high) for one in readers]))
         if estimate > MOST_OF_TABLE * max(view.state.manifest.rows, 1) and estimate > FEW:
             return None
         found = [
             view.state.recent_index.between(index.id, low, high),
             view.overlay.index.between(index.id, low, high),
         ]
-        found.extend(reader.range(low, high)[1] for reader in readers)
+        entries = together([partial(one.range, low, high) for one in readers])
+        found.extend(ordinals for _, ordinals in entries)
         self._use(index)
         return view.keep_live(np.concatenate(found))
 

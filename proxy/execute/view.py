@@ -6,14 +6,15 @@ that the store withholds, replays or resurrects is an integrity failure when it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from indexes.records.row import RowLayout, row_aad
 from indexes.seal import unpad
-from proxy.arrow import Array, Chunked, Ordinals, chunked
+from proxy.arrow import Chunked, Ordinals, chunked
 from proxy.catalog import Table
 from proxy.overlay import TableOverlay
 from proxy.state import TableState
@@ -101,12 +102,12 @@ class TableView:
         own, pending, settled = self._split(ordinals)
         if not columns:
             return np.concatenate([settled, pending, own]), []
-        parts: list[list[Chunked]] = []
+        tasks: list[Callable[[], list[Chunked]]] = []
         if len(settled):
-            parts.append(self.state.settled.read(settled, columns))
+            tasks.append(partial(self.state.settled.read, settled, columns))
         if len(pending):
-            batch = self._open_pending(pending, column_ids)
-            parts.append([chunked([one], one.type) for one in batch])
+            tasks.append(partial(self._open_pending, pending, column_ids))
+        parts = self.state.channel.together(tasks)
         if len(own):
             rows = self.overlay.rows(own)
             places = {column.id: place for place, column in enumerate(self.table.columns)}
@@ -129,11 +130,11 @@ class TableView:
             pending, rest = rest[here], rest[~here]
         return own, pending, rest
 
-    def _open_pending(self, ordinals: Ordinals, column_ids: Sequence[int]) -> list[Array]:
+    def _open_pending(self, ordinals: Ordinals, column_ids: Sequence[int]) -> list[Chunked]:
         """Columns of rows that are pending in deltas."""
         bodies = self.pending_bodies(ordinals)
         batch = layout_of(self.table).decode(bodies, tuple(column_ids))
-        return list(batch.columns)
+        return [chunked([one], one.type) for one in batch.columns]
 
     def pending_bodies(self, ordinals: Ordinals) -> list[bytes]:
         """Opened row bodies, in the order of ``ordinals``; recently opened ones are kept."""

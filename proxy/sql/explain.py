@@ -36,6 +36,7 @@ class AccessStats:
         bytes: sealed bytes received.
         store_ms: milliseconds spent waiting for the store.
         open_ms: milliseconds spent opening what it sent.
+        round_trips: how often the store was waited for.
     """
 
     indexes: tuple[str, ...]
@@ -44,6 +45,13 @@ class AccessStats:
     bytes: int
     store_ms: float
     open_ms: float
+    round_trips: int
+
+
+INDEX_STAGES = 3
+"""An index's header, the pages that lead to the entries, and long lists or further pages."""
+LIVENESS_STAGES = 2
+"""Which rows are live: header and pages."""
 
 
 def explain(plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan) -> list[str]:
@@ -88,6 +96,14 @@ def _render(
         if stats is not None:
             lines += _cost(stats[place])
     lines += [_join(query, join) for join in query.joins]
+    if stats is None:
+        most = sum(map(_round_trips, query.accesses)) + INDEX_STAGES * len(query.joins)
+        lines.append(
+            f"store: 1 round trip for what has changed, at most {most} more for what is not cached"
+        )
+    else:
+        waited = sum(one.round_trips for one in stats)
+        lines.append(f"store: 1 round trip for what has changed, {waited} more")
     if query.direct is not None:
         lines.append("local engine: not needed if the predicate is served exactly")
     elif engine_ms is None:
@@ -116,6 +132,16 @@ def _access(access: TableAccess) -> list[str]:
     width = f"all {len(shown)}" if len(shown) == len(table.columns) else ", ".join(shown) or "none"
     lines.append(f"  columns: {width}")
     return lines
+
+
+def _round_trips(access: TableAccess) -> int:
+    """How often an access may wait for the store, one dependent stage after the other."""
+    stages = INDEX_STAGES * len(usable_indexes(access))
+    if access.ordered is not None:
+        stages += 2 * INDEX_STAGES
+    stages += 2 * INDEX_STAGES * len(access.extremes)
+    opened = bool(access.columns or access.matches or access.ordinals)
+    return stages + (LIVENESS_STAGES + 1 if opened or stages else 0)
 
 
 def access_predicate(access: TableAccess) -> str:
@@ -187,6 +213,7 @@ def _cost(stats: AccessStats) -> list[str]:
         f"  used: {used}",
         (
             f"  pages {stats.pages}, rows {stats.rows}, bytes {stats.bytes}, "
+            f"round trips {stats.round_trips}, "
             f"store {stats.store_ms:.1f} ms, opening {stats.open_ms:.1f} ms"
         ),
     ]

@@ -41,18 +41,20 @@ def test_explain():
         "  fetch: age >= 30 AND age <= 40 AND notes @@ 'asthma -smoker'",
         "  indexes: patients_age_idx (range), patients_notes_idx (keyword)",
         "  columns: zip, age",
+        "store: 1 round trip for what has changed, at most 9 more for what is not cached",
         "local engine: runs the whole query over the rows fetched",
     ]
 
 
 def test_explain_analyze():
-    stats = AccessStats(("patients_zip_idx",), 2, 14, 5120, 1.25, 0.5)
+    stats = AccessStats(("patients_zip_idx",), 2, 14, 5120, 1.25, 0.5, 3)
     found = explain_analyze(
         plan("SELECT id FROM patients WHERE zip = $1 AND age > 3"), [stats], 0.75
     )
     assert found[:2] == ["table patients", "  fetch: zip = $1 AND age > 3"]
     assert "  used: patients_zip_idx" in found
-    assert "  pages 2, rows 14, bytes 5120, store 1.2 ms, opening 0.5 ms" in found
+    assert "  pages 2, rows 14, bytes 5120, round trips 3, store 1.2 ms, opening 0.5 ms" in found
+    assert "store: 1 round trip for what has changed, 3 more" in found
     assert found[-1] == "local engine: 0.8 ms"
 
 
