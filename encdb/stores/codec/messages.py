@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
 
 import cbor2
 
@@ -86,12 +86,19 @@ def decode(body: bytes) -> list[Any]:
         Malformed: it is no array of messages.
         EncdbError: a constructor of :mod:`encdb.wire` refused the message.
     """
+    return _build(_plain(io.BytesIO(body)))
+
+
+def _plain(stream: IO[bytes]) -> Any:
+    """What CBOR says, which is all that the stream holds."""
     try:
-        plain = cbor2.loads(body, **_OPTIONS)
+        plain = cbor2.CBORDecoder(stream, **_OPTIONS).decode()
     except (cbor2.CBORDecodeError, Malformed):
         # The library wraps errors of its hooks in its own.
         raise Malformed from None
-    return _build(plain)
+    if stream.read(1):
+        raise Malformed
+    return plain
 
 
 def decode_from(read: Callable[[int], bytes]) -> list[Any]:
@@ -104,12 +111,8 @@ def decode_from(read: Callable[[int], bytes]) -> list[Any]:
         Malformed: it is no array of messages, or something follows it.
         EncdbError: a constructor of :mod:`encdb.wire` refused the message.
     """
-    stream = FrameReader(read).buffered()
-    try:
-        plain = cbor2.CBORDecoder(stream, **_OPTIONS).decode()
-    except (cbor2.CBORDecodeError, Malformed):
-        raise Malformed from None
-    if stream.read(1) or read(1):
+    plain = _plain(FrameReader(read).buffered())
+    if read(1):
         raise Malformed
     return _build(plain)
 

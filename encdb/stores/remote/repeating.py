@@ -116,23 +116,23 @@ class Repetition:
         started = time.monotonic()
         count = 0
         while True:
-            wait = 0.0
-            limit = _BROKEN_SECONDS if self._patient else 0.0
+            wait, limit, refused_for_good = 0.0, _BROKEN_SECONDS, False
             try:
                 return attempt()
             except Broken as broken:
-                self.lost = self.lost or not broken.unsent
+                if not broken.unsent and not self.lost:
+                    self.lost, started = True, time.monotonic()
                 failure = self._broken(broken)
-                again = self._anew and (self._final or not broken.slow)
-                limit = max(limit, _BROKEN_SECONDS)
+                again = self._anew and not broken.slow
             except Refused as refused:
                 failure, wait = refused.error, refused.wait
                 again = refused.busy or (refused.again and self._anew)
+                refused_for_good = not refused.again
                 limit = _BUSY_SECONDS if refused.busy else _BROKEN_SECONDS
             except EncdbError as error:
                 failure = error
-                again = self._anew and error.code == "E_CONNECTION_FAILED"
-            if self._final and self.lost:
+                again = self._anew and self._patient and error.code == "E_CONNECTION_FAILED"
+            if self._final and self.lost and not refused_for_good:
                 # What the store says now need not be true of the attempt that was lost.
                 again, limit = True, max(limit, self._address.seconds)
             pause = max(wait, _PAUSES[min(count, len(_PAUSES) - 1)])

@@ -72,6 +72,8 @@ class Exchange:
         except Disconnected:
             self._gateway.metrics.refused("disconnected")
             self._note("refused", reason="disconnected")
+            # A client that is there and takes nothing would keep its answer in memory.
+            self._scope["state"]["abort"]()
 
     async def _answer(self) -> None:
         try:
@@ -227,7 +229,9 @@ class Exchange:
         head = Answer(self._request, self._session, failed=True).pack()
         body = frames(head, [encode_error(refusal.error)])
         address = self._scope["client"][0] if self._scope["client"] else None
-        self._note("refused", reason=refusal.reason, status=refusal.status, address=address)
+        if refusal.reason != "guessing":
+            # The failures before it are in the log; more of them would only fill it.
+            self._note("refused", reason=refusal.reason, status=refusal.status, address=address)
         gateway.metrics.sent += await respond(
             self._send, refusal.status, body, headers, gateway.limits
         )

@@ -73,6 +73,14 @@ class Connection(H11Protocol):
         elif self._patience is None and self.conn.trailing_data[0]:
             self._watch()
 
+    def handle_events(self) -> None:
+        """Give a request that begins the means to end its connection at once."""
+        super().handle_events()
+        # Before the first request there is none, whatever its declared type says.
+        cycle: Any = self.cycle
+        if cycle is not None:
+            cycle.scope["state"]["abort"] = self.transport.abort
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being carried out, if there is one."""
         self._calm()
