@@ -15,7 +15,7 @@ import pytest
 
 import encdb
 from encdb import wire
-from encdb.errors import EncdbError, OperationalError, StoreUnavailable
+from encdb.errors import EncdbError, OperationalError, StoreUnavailable, TamperError
 from encdb.stores import Store, create_store, open_store
 from tests.fixtures.commits import (
     TABLE,
@@ -269,6 +269,31 @@ def test_a_merge_beside_a_held_commit_loses_nothing(database: Database):
     for asked in (reader, merger, slow, database.connect()):
         assert answer(asked, "SELECT count(*) FROM t WHERE a = 'y'") == [(5,)]
         check_ok(asked)
+
+
+def test_a_forged_transaction_number_hides_a_change_only_until_the_next(database: Database):
+    """The number decides what a reader is sent at once, and is the server's to forge.
+
+    So the newest change can be kept from a reader, as any server can do. What follows it tells.
+    """
+    writer, reader = database.connect(), database.connect()
+    writer.execute("CREATE TABLE t (id BIGINT PRIMARY KEY)")
+    writer.execute("INSERT INTO t VALUES (1)")
+    assert answer(reader, "SELECT * FROM t") == [(1,)]
+    writer.execute("INSERT INTO t VALUES (2)")
+    with database.kind.raw(database.url) as raw:
+        deltas = raw.relation("deltas")
+        newest = max(deltas.rows, key=lambda key: deltas.values(deltas.rows[key])["n"])
+        raw.change(deltas, newest, "xid", 3)
+    assert answer(reader, "SELECT * FROM t") in ([(1,)], [(1,), (2,)])
+    assert answer(database.connect(), "SELECT * FROM t ORDER BY id") == [(1,), (2,)]
+    for _ in range(2):
+        writer.execute("INSERT INTO t SELECT max(id) + 1 FROM t")
+        expected = answer(writer, "SELECT * FROM t ORDER BY id")
+        try:
+            assert answer(reader, "SELECT * FROM t ORDER BY id") == expected
+        except TamperError:
+            break
 
 
 # --- Connections that break -------------------------------------------------------------------------
