@@ -20,11 +20,11 @@ NO_RESULT = (
     "not TPC-C results and compare with none."
 )
 NOTES = (
-    "p50 and p99 in ms, of whole transactions with their retries. Cpu is the processor "
-    "time in ms that a client spends on each, without the server's. Retries are those that the "
-    "application had to make; encdb repeats single statements by itself, and SQLite waits for its lock. "
-    "Trips are round trips to PostgreSQL for each transaction. The last column is throughput divided by "
-    "that of the named database."
+    "p50 and p99 in ms, of whole transactions with their retries. Cpu is the processor time in ms that "
+    "a client spends on each, without the server's. Retries are those that the application had to make "
+    "after conflicts, and given up is what these had not let through at the end; encdb repeats single "
+    "statements by itself, and SQLite waits for its lock. Trips are round trips to PostgreSQL for each "
+    "transaction. The last column is throughput divided by that of the named database."
 )
 
 
@@ -197,7 +197,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
         f"{cell.latency.p50:.2f}",
         f"{cell.latency.p99:.2f}",
         f"{cell.processor:.2f}",
-        f"{cell.retries:,}",
+        f"{cell.retries:,}" + (f", {cell.abandoned} given up" if cell.abandoned else ""),
         "-" if cell.round_trips is None else f"{cell.round_trips:.1f}",
         "INCONSISTENT" if cell.problems else beside,
     )
