@@ -61,6 +61,7 @@ class Exchange:
         self._started = time.perf_counter()
         self._request = NO_SESSION
         self._session = NO_SESSION
+        self._identified = False
         self._received = False
         self._kind = ""
         self._facts: dict[str, object] = {}
@@ -101,7 +102,7 @@ class Exchange:
         scope, gateway = self._scope, self._gateway
         given = self._header(b"encdb-request")
         if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-            self._request = bytes.fromhex(given[0].decode())
+            self._request, self._identified = bytes.fromhex(given[0].decode()), True
             self._facts["request"] = given[0].decode()
         path = _PATH.fullmatch(scope["raw_path"])
         if path is None or scope["query_string"]:
@@ -112,7 +113,7 @@ class Exchange:
         token = gateway.authenticate(scope)
         self._facts |= {"token": token.name, "store": name, "kind": action}
         url = gateway.admit(token, name, action)
-        if self._request == NO_SESSION or self._header(b"content-encoding"):
+        if not self._identified or self._header(b"content-encoding"):
             raise refusals.malformed("the request has no id, or is compressed")
         gateway.running += 1
         try:
@@ -220,7 +221,9 @@ class Exchange:
         gateway = self._gateway
         gateway.metrics.refused(refusal.reason)
         headers = []
-        if not self._received and not await drain(self._receive):
+        # Who was too slow once is not waited for again.
+        stuck = refusal.reason == "slow"
+        if not self._received and (stuck or not await drain(self._receive)):
             headers.append((b"connection", b"close"))
         if refusal.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))

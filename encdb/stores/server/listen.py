@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from encdb.errors import EncdbError
@@ -29,6 +29,7 @@ from .sockets import Address, Certificate, require_secure
 from .tokens import TokenBook
 
 _SWEEP_SECONDS: Final = 1.0
+_PAGES: Final = (b"/healthz", b"/metrics")
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -64,15 +65,13 @@ def application(gateway: Gateway, certificate: Certificate | None) -> ASGIApp:
         routes=[
             Route("/healthz", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
-            # Whatever is no page is refused and counted like a bad request to a store.
-            Mount("/", app=gateway),
         ],
         lifespan=lifespan,
     )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        # Requests to stores take the short way; Starlette finds routes for the pages of the operator.
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+        # Requests to stores take the short way, and what is no page is refused and counted like them.
+        if scope["type"] == "http" and scope["raw_path"] not in _PAGES:
             await gateway(scope, receive, send)
         else:
             await pages(scope, receive, send)

@@ -6,12 +6,14 @@ h11 in place of a faster parser, because it is strict about what it accepts and 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .gateway import Gateway
+
+_CORKED_BYTES: Final = 1 << 14
 
 
 class Corked:
@@ -30,11 +32,13 @@ class Corked:
         self._held: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Hold bytes until the round ends."""
+        """Hold a few bytes until the round ends; many have to meet the transport's own limit now."""
         if data:
             if not self._held:
                 self._loop.call_soon(self._flush)
             self._held.append(data)
+            if len(data) > _CORKED_BYTES:
+                self._flush()
 
     def _flush(self) -> None:
         held, self._held = self._held, []

@@ -154,7 +154,7 @@ class Hidden:
         """Of the store at this URL."""
         parsed = urlsplit(url)
         path = unquote(parsed.path)
-        places = {url, path, path.removeprefix("/")} - {"", "/"}
+        places = {url} if parsed.netloc else {url, path, path.removeprefix("/")} - {""}
         parts = {parsed.hostname or "", unquote(parsed.username or ""), *path.split("/")}
         parts |= {unquote(parsed.password or ""), str(parsed.netloc.rpartition(":")[2])}
         parts |= {unquote(one.partition("=")[2]) for one in parsed.query.split("&")}
@@ -173,7 +173,7 @@ def public(error: EncdbError, name: str, hidden: Hidden) -> EncdbError:
     """
     text = error.message
     for place in hidden.places:
-        text = text.replace(place, name)
+        text = re.sub(rf"(?<![\w./-]){re.escape(place)}(?![\w/-])", lambda _: name, text)
     words = set(_WORD.findall(text)) - {name}
     if words & hidden.parts or any(sign in text for sign in '/\\@="'):
         info = CODES.get(error.code or "")
