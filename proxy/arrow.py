@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,3 +49,11 @@ def reorder(values: Chunked, places: Ordinals) -> Chunked:
 def reorder_batch(batch: pa.RecordBatch, places: Ordinals) -> pa.RecordBatch:
     """The rows at ``places``, in that order."""
     return batch.take(pa.array(places))  # type: ignore[arg-type]
+
+
+def one_batch(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Batches of one schema, at least one, as one."""
+    if len(batches) == 1:
+        return batches[0]
+    joined: pa.RecordBatch = pa.concat_batches(batches)  # type: ignore[attr-defined] # no stub yet
+    return joined

@@ -73,6 +73,8 @@ class TableState:
         self.chain = keys.genesis_chain
         self.loaded = False
         self.pending: dict[bytes, list[PendingDelta]] = {}
+        self.pending_bytes = 0
+        """Bytes of all pending deltas."""
         self.recent: dict[int, bytes] = {}
         """Live rows of pending deltas: ordinal to the transaction attempt that wrote it."""
         self.removed: set[int] = set()
@@ -107,11 +109,6 @@ class TableState:
     def used_ordinals(self) -> int:
         """Every ordinal that a row has, or had, is below."""
         return max(self.manifest.used_ordinals, self._top)
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of all pending deltas."""
-        return sum(delta.size for chain in self.pending.values() for delta in chain)
 
     @property
     def pending_count(self) -> int:
@@ -371,6 +368,7 @@ class TableState:
     def _rebuild(self) -> None:
         self.recent, self.removed, self.given, self._top = {}, set(), set(), 0
         self.bodies = {}
+        self.pending_bytes = 0
         for chain in self.pending.values():
             self._check_epoch(chain[0])
         self.recent_index = RecentIndex()
@@ -382,6 +380,7 @@ class TableState:
         self._top = max(self._top, int(added.max(initial=-1)) + 1)
         if self.settled.live_mask(added).any():
             raise tampered(f'the store gave an ordinal of "{self.table.name}" out twice')
+        self.pending_bytes += sum(delta.size for delta in deltas)
         for delta in deltas:
             for ordinal in delta.body.added.tolist():
                 if ordinal in self.given or ordinal in self.removed:

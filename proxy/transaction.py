@@ -26,7 +26,7 @@ from indexes.records.row import row_aad
 from indexes.seal import pad
 
 from . import compaction
-from .arrow import Ordinals, reorder_batch
+from .arrow import Ordinals, one_batch, reorder_batch
 from .bulk import BulkLoad
 from .catalog import Catalog
 from .claims import PATIENCE_SECONDS, Claims, Pauses, wait_until_free
@@ -367,26 +367,35 @@ class Transaction:
     def _seal_rows(
         self, state: TableState, overlay: TableOverlay, txn: bytes
     ) -> tuple[list[tuple[int, bytes]], list[tuple[bytes, int]]]:
-        sealed: list[tuple[int, bytes]] = []
-        claims: list[tuple[bytes, int]] = []
+        parts = [
+            (rows, np.flatnonzero(mask))
+            for rows in overlay.added
+            if (mask := compaction.alive(rows, overlay)).any()
+        ]
+        if not parts:
+            return [], []
+        batches = [
+            rows.rows if len(chosen) == len(rows.ordinals) else reorder_batch(rows.rows, chosen)
+            for rows, chosen in parts
+        ]
+        ordinals = np.concatenate([rows.ordinals[chosen] for rows, chosen in parts])
         layout, context, keys = layout_of(state.table), state.keys.row_context, state.keys
-        for rows in overlay.added:
-            mask = compaction.alive(rows, overlay)
-            if not mask.any():
-                continue
-            chosen = np.flatnonzero(mask)
-            batch = rows.rows if mask.all() else reorder_batch(rows.rows, chosen)
-            ordinals = rows.ordinals[chosen]
-            labels = keys.labels.to_labels(ordinals).tolist()
+        labels = keys.labels.to_labels(ordinals).tolist()
+        sealed = [
+            (label, keys.rows.seal(pad(body), row_aad(context, ordinal, txn)))
             for body, ordinal, label in zip(
-                layout.encode(batch), ordinals.tolist(), labels, strict=True
-            ):
-                aad = row_aad(context, ordinal, txn)
-                sealed.append((label, keys.rows.seal(pad(body), aad)))
-            for tags, valid in rows.tags.values():
-                for place, label in zip(chosen.tolist(), labels, strict=True):
-                    if valid[place]:
-                        claims.append((tags[place].tobytes(), label))
+                layout.encode(one_batch(batches)), ordinals.tolist(), labels, strict=True
+            )
+        ]
+        claims: list[tuple[bytes, int]] = []
+        for index_id in parts[0][0].tags:
+            tags = np.concatenate([rows.tags[index_id][0][chosen] for rows, chosen in parts])
+            valid = np.concatenate([rows.tags[index_id][1][chosen] for rows, chosen in parts])
+            claims += [
+                (tag.tobytes(), label)
+                for tag, there, label in zip(tags, valid.tolist(), labels, strict=True)
+                if there
+            ]
         return sealed, claims
 
     def _swap(self, table: int, catalog: Catalog, siblings: Siblings) -> wire.TableChange:
@@ -435,10 +444,9 @@ def live_postings(overlay: TableOverlay) -> list[PostingBatch]:
     live = overlay.live()
     shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
     for batch in overlay.index.batches():
-        kept = compaction.keep(batch, live)
-        if len(kept):
-            shapes.setdefault(kept.shape, []).append(kept)
-    return [PostingBatch.join(group) for group in shapes.values()]
+        shapes.setdefault(batch.shape, []).append(batch)
+    kept = [compaction.keep(PostingBatch.join(group), live) for group in shapes.values()]
+    return [batch for batch in kept if len(batch)]
 
 
 def live_entries(overlay: TableOverlay) -> dict[int, tuple[npt.NDArray[np.uint64], Ordinals]]:

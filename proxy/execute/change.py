@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from decimal import Context, Decimal
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from encdb.errors import IntegrityError, NotSupportedError, err
-from proxy.arrow import Ordinals, one_array, pick
+from indexes.types import ColumnType, Kind
+from proxy.arrow import Array, Ordinals, one_array, one_batch, pick
 from proxy.catalog import Catalog, Column, Table
 from proxy.result import Result, done
 from proxy.snapshot import DatabaseState
@@ -24,6 +27,7 @@ from proxy.sql.predicates import Literal, Operand
 from proxy.sql.write import (
     DeletePlan,
     InsertPlan,
+    Shifted,
     UpdatePlan,
     plan_checks,
     plan_delete,
@@ -35,13 +39,16 @@ from proxy.transaction import Transaction
 from proxy.values import cast_batch, result_columns, to_arrow
 
 from .access import Access
-from .exchange import engine_table
+from .exchange import engine_table, normal
 from .select import Selector
-from .write import check_not_null, check_unique, derive, fresh_ordinals, remove
+from .write import check_not_null, check_unique, derive, fresh_ordinals, position_of, remove
 
 NOTHING: Ordinals = np.empty(0, dtype=np.int64)
 PLAN_CACHE = 512
 DIRECT_ROWS = 64
+_BITS = {Kind.SMALLINT: 16, Kind.INTEGER: 32, Kind.BIGINT: 64}
+_WIDE = Context(prec=80)
+"""Sums of DECIMALs are exact in it."""
 ChangePlan = InsertPlan | UpdatePlan | DeletePlan
 
 
@@ -190,15 +197,18 @@ class Changer:
     ) -> Result:
         state = self._open(plan.table)
         assigned = [plan.table.column_by_id(number) for number in plan.columns]
-        described = [(column.name, column.type) for column in assigned]
-        ordinals = self._direct_targets(transaction, state, plan.query, parameters)
-        if ordinals is not None and plan.constants is not None:
-            values = literal_rows([plan.constants], [parameters])
-            changed = to_arrow(values * len(ordinals), described)
-        else:
+        found = self._simply(transaction, state, plan, parameters)
+        if found is None:
+            described = [(column.name, column.type) for column in assigned]
             ordinals, table = self._targets(transaction, plan.query, parameters)
+            kept = [one.id for one in plan.table.columns if one.id not in plan.columns]
+            old = self._old(transaction, state, ordinals, kept)
             changed = cast_batch(table, described)
-        rows = self._merge(transaction, state, ordinals, assigned, changed)
+        else:
+            ordinals, old, changed = found
+        rows = (
+            merged(plan.table, old, assigned, changed) if len(ordinals) else empty_rows(plan.table)
+        )
         if len(ordinals):
             self.check_rows(plan.table, rows)
             view = transaction.view(state)
@@ -219,8 +229,9 @@ class Changer:
         if ordinals is None:
             ordinals, _ = self._targets(transaction, plan.query, parameters)
         rows = empty_rows(plan.table)
-        if plan.returning is not None:
-            rows = self._merge(transaction, state, ordinals, (), rows)
+        if plan.returning is not None and len(ordinals):
+            everything = [column.id for column in plan.table.columns]
+            rows = merged(plan.table, self._old(transaction, state, ordinals, everything), (), rows)
         if len(ordinals):
             removal = remove(transaction.view(state), ordinals)
             transaction.overlay(state).remove(removal)
@@ -249,30 +260,62 @@ class Changer:
         unique, first = np.unique(ordinals, return_index=True)
         return unique, table.remove_column(place).take(pa.array(first))  # type: ignore[arg-type]
 
-    def _merge(
+    def _simply(
+        self,
+        transaction: Transaction,
+        state: TableState,
+        plan: UpdatePlan,
+        parameters: Sequence[object],
+    ) -> tuple[Ordinals, dict[int, Array], pa.RecordBatch] | None:
+        """What :meth:`_update` needs, found without the engine: rows, old values, new values.
+
+        None when the engine has to find the rows or compute the values, or to say what is wrong with
+        them.
+        """
+        if plan.simple is None:
+            return None
+        ordinals = self._direct_targets(transaction, state, plan.query, parameters)
+        if ordinals is None:
+            return None
+        shifted = [one.column for one in plan.simple if isinstance(one, Shifted)]
+        kept = [one.id for one in plan.table.columns if one.id not in plan.columns]
+        old = self._old(transaction, state, ordinals, [*dict.fromkeys([*kept, *shifted])])
+        assigned = [plan.table.column_by_id(number) for number in plan.columns]
+        columns: list[Sequence[object]] = []
+        for cell, column in zip(plan.simple, assigned, strict=True):
+            if not isinstance(cell, Shifted):
+                columns.append(literal_rows([[cell]], [parameters])[0] * len(ordinals))
+                continue
+            (by,) = literal_rows([[cell.by]], [parameters])[0]
+            values = shift(old[cell.column].to_pylist(), by, column.type, minus=cell.minus)
+            if values is None:
+                return None
+            columns.append(values)
+        described = [(column.name, column.type) for column in assigned]
+        changed = to_arrow([list(row) for row in zip(*columns, strict=True)], described)
+        return ordinals, old, changed
+
+    def _old(
         self,
         transaction: Transaction,
         state: TableState,
         ordinals: Ordinals,
-        assigned: Sequence[Column],
-        changed: pa.RecordBatch,
-    ) -> pa.RecordBatch:
-        """Rows with the assigned columns changed and the others as they were."""
+        column_ids: Sequence[int],
+    ) -> dict[int, Array]:
+        """Values of columns by id, in the order of ``ordinals``."""
         if len(ordinals) == 0:
-            return empty_rows(state.table)
-        new = {column.id: place for place, column in enumerate(assigned)}
-        kept = [column.id for column in state.table.columns if column.id not in new]
-        order, arrays = transaction.view(state).fetch(ordinals, kept)
+            nothing = empty_rows(state.table)
+            return {
+                number: nothing.column(position_of(state.table, number)) for number in column_ids
+            }
+        if not column_ids:
+            return {}
+        order, arrays = transaction.view(state).fetch(ordinals, column_ids)
+        whole = {number: one_array(array) for number, array in zip(column_ids, arrays, strict=True)}
+        if np.array_equal(order, ordinals):
+            return whole
         places = np.argsort(order)
-        old = {
-            number: pick(one_array(array), places)
-            for number, array in zip(kept, arrays, strict=True)
-        }
-        columns = [
-            changed.column(new[column.id]) if column.id in new else old[column.id]
-            for column in state.table.columns
-        ]
-        return pa.record_batch(columns, schema=schema_of(state.table))
+        return {number: pick(array, places) for number, array in whole.items()}
 
     def _result(
         self,
@@ -285,9 +328,83 @@ class Changer:
         """The result of a change, with the rows that RETURNING asks for."""
         if returning is None:
             return done(f"{tag} {count}", count)
+        if returning.direct is not None:
+            columns = [table.column_by_id(one.column) for one in returning.direct]
+            described = [
+                (one.name, column.type)
+                for one, column in zip(returning.direct, columns, strict=True)
+            ]
+            places = [position_of(table, column.id) for column in columns]
+            answer = normal(
+                engine_table(described, [rows.column(one) for one in places], rows.num_rows)
+            )
+            return Result("rows", f"{tag} {count}", result_columns(answer), answer, count)
         source = {table.name: self._engine_rows(table, rows, returning)}
         answer = self._selector.engine.run(returning.sql, source, ())
         return Result("rows", f"{tag} {count}", result_columns(answer), answer, count)
+
+
+def shift(
+    values: Sequence[int | Decimal | None], by: object, kind: ColumnType, *, minus: bool
+) -> list[int | Decimal | None] | None:
+    """Values plus or minus a number, as SQL computes them in an exact type.
+
+    Args:
+        values: values of the type.
+        by: a literal or parameter.
+        kind: SMALLINT, INTEGER, BIGINT or DECIMAL.
+        minus: whether ``by`` is subtracted.
+
+    Returns:
+        None when ``by`` is no number that keeps the type exact, or a result does not fit the type.
+    """
+    if by is None:
+        return [None] * len(values)
+    amount: int | Decimal
+    low: int | Decimal
+    high: int | Decimal
+    if kind.kind is Kind.DECIMAL:
+        assert kind.precision is not None
+        assert kind.scale is not None
+        if type(by) is int:
+            amount = Decimal(by)
+        elif type(by) is Decimal and by.is_finite() and -int(by.as_tuple().exponent) <= kind.scale:
+            amount = by
+        else:
+            return None
+        high = Decimal((0, (9,) * kind.precision, -kind.scale))
+        low = -high
+    elif type(by) is int and by.bit_length() < 64:
+        bound = 1 << _BITS[kind.kind] - 1
+        amount, low, high = by, -bound, bound - 1
+    else:
+        return None
+    found: list[int | Decimal | None] = []
+    for value in values:
+        if value is None:
+            found.append(None)
+            continue
+        result: int | Decimal
+        if isinstance(amount, int):
+            result = int(value) - amount if minus else int(value) + amount
+        else:
+            result = _WIDE.subtract(value, amount) if minus else _WIDE.add(value, amount)
+        if not low <= result <= high:
+            return None
+        found.append(result)
+    return found
+
+
+def merged(
+    table: Table, old: dict[int, Array], assigned: Sequence[Column], changed: pa.RecordBatch
+) -> pa.RecordBatch:
+    """Rows with the assigned columns changed and the others as they were."""
+    new = {column.id: place for place, column in enumerate(assigned)}
+    columns = [
+        changed.column(new[column.id]) if column.id in new else old[column.id]
+        for column in table.columns
+    ]
+    return pa.record_batch(columns, schema=schema_of(table))
 
 
 def literal_rows(
@@ -308,6 +425,7 @@ def in_order(table: Table, columns: Sequence[Column], batch: pa.RecordBatch) -> 
     return pa.record_batch(arrays, schema=schema_of(table))
 
 
+@lru_cache(maxsize=256)
 def schema_of(table: Table) -> pa.Schema:
     """The Arrow schema of a table's rows."""
     return pa.schema([(column.name, column.type.arrow) for column in table.columns])
@@ -316,11 +434,3 @@ def schema_of(table: Table) -> pa.Schema:
 def empty_rows(table: Table) -> pa.RecordBatch:
     """No rows, with all columns of a table."""
     return pa.RecordBatch.from_pylist([], schema=schema_of(table))
-
-
-def one_batch(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Batches of one schema as one."""
-    if len(batches) == 1:
-        return batches[0]
-    table = pa.Table.from_batches(batches)
-    return pa.record_batch([one_array(column) for column in table.columns], schema=table.schema)

@@ -8,7 +8,7 @@ PostgreSQL's assignment casts do; what does not fit is found when they are conve
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from sqlglot import exp
@@ -26,9 +26,12 @@ from .names import fold
 from .normal import quoted
 from .plan import draft, finish
 from .predicates import Literal, Operand, Parameter
+from .rules.direct import direct_outputs
+from .scope import Block
 from .statements import Cell, DefaultValue, Delete, Insert, Update
 
 _UNCAST = frozenset({Kind.BLOB})
+_EXACT = frozenset({Kind.SMALLINT, Kind.INTEGER, Kind.BIGINT, Kind.DECIMAL})
 _MAX_EXPONENT = 400
 
 
@@ -52,6 +55,18 @@ class InsertPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Shifted:
+    """The value of a column in the same row plus or minus a constant or parameter.
+
+    The column and the one that is assigned are of one exact type, so that the result is exact, too.
+    """
+
+    column: int
+    by: Operand
+    minus: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UpdatePlan:
     """Rows to be changed.
 
@@ -59,15 +74,16 @@ class UpdatePlan:
         table: the table.
         columns: ids of the assigned columns.
         query: yields ``__ordinal`` and then the new values of ``columns``, of their types.
-        constants: the new values when they are the same for every row. If ``query.direct`` is set too,
-            the engine is not needed: the rows are those of the predicate.
-        returning: the query for RETURNING, over a table of the same name that holds the changed rows.
+        simple: the new values when each is a constant, a parameter or a :class:`Shifted` column. If
+            ``query.direct`` is set too, the engine is not needed: the rows are those of the predicate.
+        returning: the query for RETURNING, over a table of the same name that holds the changed rows;
+            ``direct`` lists its columns if it asks for nothing else.
     """
 
     table: Table
     columns: tuple[int, ...]
     query: QueryPlan
-    constants: tuple[Operand, ...] | None
+    simple: tuple[Operand | Shifted, ...] | None
     returning: QueryPlan | None
 
 
@@ -240,14 +256,33 @@ def plan_update(statement: Update, catalog: Catalog) -> UpdatePlan:
         for cell, column in zip(cells, columns, strict=True)
     ]
     query = _target_query(table, statement, items, catalog)
-    operands = _constant_rows([cells], columns)
+    simple = [_simple(cell, column, table) for cell, column in zip(cells, columns, strict=True)]
     return UpdatePlan(
         table,
         tuple(column.id for column in columns),
         query,
-        None if operands is None else operands[0],
+        tuple(one for one in simple if one is not None) if None not in simple else None,
         _returning(table, statement.alias, statement.returning, catalog),
     )
+
+
+def _simple(cell: exp.Expr, column: Column, table: Table) -> Operand | Shifted | None:
+    """A new value that needs no engine, or None."""
+    constant = _constant(cell, column)
+    if constant is not None or not isinstance(cell, exp.Add | exp.Sub):
+        return constant
+    minus = isinstance(cell, exp.Sub)
+    left, right = cell.this, cell.expression
+    if not minus and not isinstance(left, exp.Column):
+        left, right = right, left
+    # Only the changed table is in scope when the engine is not needed, so the name says which it is.
+    if not isinstance(left, exp.Column) or column.type.kind not in _EXACT:
+        return None
+    source = next((one for one in table.columns if fold(one.name) == fold(left.name)), None)
+    by = _constant(right, column)
+    if source is None or source.type != column.type or by is None:
+        return None
+    return Shifted(source.id, by, minus)
 
 
 def plan_delete(statement: Delete, catalog: Catalog) -> DeletePlan:
@@ -294,7 +329,11 @@ def _returning(
     select = exp.Select(
         expressions=expressions, from_=exp.From(this=_target(table, alias, table.name))
     )
-    return finish(draft(select, catalog))
+    drafted = draft(select, catalog)
+    root = drafted.root
+    # The rows are at hand, so a list of their columns needs no engine.
+    outputs = direct_outputs(root) if isinstance(root, Block) else None
+    return replace(finish(drafted), direct=outputs)
 
 
 def plan_checks(table: Table, catalog: Catalog) -> QueryPlan | None:

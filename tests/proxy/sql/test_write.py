@@ -12,7 +12,7 @@ from indexes.types import ColumnType
 from proxy.catalog import Catalog, Check, Column, Table
 from proxy.sql.parse import parse_one
 from proxy.sql.predicates import Literal, Parameter
-from proxy.sql.write import plan_checks, plan_delete, plan_insert, plan_update
+from proxy.sql.write import Shifted, plan_checks, plan_delete, plan_insert, plan_update
 from tests.proxy.sql.harness import CATALOG, Runner, as_rows, sample
 
 ITEMS = Table(
@@ -129,7 +129,7 @@ def test_update(runner):
         SHOP,
     )
     assert plan.columns == (2, 5, 4)
-    assert plan.constants is None
+    assert plan.simple == (Shifted(2, Literal(1), False), Literal(Decimal("2.345")), Literal(None))
     access = plan.query.accesses[0]
     assert access.ordinals
     whole = runner.run(plan.query, reduce=False)
@@ -144,7 +144,7 @@ def test_update(runner):
 
 def test_constant_updates_by_an_exact_predicate_need_no_engine():
     plan = plan_update(parse_one("UPDATE t SET x = ?, y = 'q' WHERE id = ?"), SHOP)
-    assert plan.constants == (Parameter(0), Literal("q"))
+    assert plan.simple == (Parameter(0), Literal("q"))
     assert plan.query.direct == ()
     assert plan.query.accesses[0].exact
     plan = plan_update(parse_one("UPDATE t SET x = 1 WHERE id = 3 AND lower(y) = 'q'"), SHOP)
@@ -219,7 +219,7 @@ def test_values_are_cast_like_assignments(runner):
         ),
         SHOP,
     )
-    assert values([plan.constants]) == [[b"\n", "00000000-0000-0000-0000-000000000001", "10:00"]]
+    assert values([plan.simple]) == [[b"\n", "00000000-0000-0000-0000-000000000001", "10:00"]]
     table = runner.run(plan.query, reduce=True)
     found = [column.to_pylist()[0] for column in table.columns]
     assert found[1] == b"\n"
