@@ -33,6 +33,8 @@ from .reading import COLUMN_CACHE_BYTES, ByteCache, Channel
 
 BLOCK_BITS = 12
 LOW_MASK = BLOCK - 1
+FEW = 64
+"""Up to so many ordinals are looked at one by one, without the fixed cost of array operations."""
 
 
 class SettledRows:
@@ -121,16 +123,25 @@ class SettledRows:
     def live_mask(self, ordinals: Ordinals) -> npt.NDArray[np.bool_]:
         """Which ordinals are settled live rows, deltas aside."""
         mask = np.zeros(len(ordinals), dtype=np.bool_)
+        if len(ordinals) <= FEW:
+            listed = ordinals.tolist()
+            known = self.entries({ordinal >> BLOCK_BITS for ordinal in listed})
+            for place, ordinal in enumerate(listed):
+                entry = known.get(ordinal >> BLOCK_BITS)
+                if entry is not None:
+                    low = ordinal & LOW_MASK
+                    mask[place] = entry.bitmap[low >> 3] >> (low & 7) & 1
+            return mask
         blocks = ordinals >> BLOCK_BITS
         entries = self.entries(np.unique(blocks).tolist())
         if not entries:
             return mask
-        known = np.array(sorted(entries), dtype=np.int64)
-        bitmaps = np.stack([entries[block].bitmap for block in known.tolist()])
-        place = np.minimum(np.searchsorted(known, blocks), len(known) - 1)
-        low = ordinals & LOW_MASK
-        bits = (bitmaps[place, low >> 3] >> (low & 7).astype(np.uint8)) & 1
-        hit: npt.NDArray[np.bool_] = (known[place] == blocks) & bits.astype(np.bool_)
+        there = np.array(sorted(entries), dtype=np.int64)
+        bitmaps = np.stack([entries[block].bitmap for block in there.tolist()])
+        places = np.minimum(np.searchsorted(there, blocks), len(there) - 1)
+        lows = ordinals & LOW_MASK
+        bits = (bitmaps[places, lows >> 3] >> (lows & 7).astype(np.uint8)) & 1
+        hit: npt.NDArray[np.bool_] = (there[places] == blocks) & bits.astype(np.bool_)
         return hit
 
     def live_ordinals(self) -> Ordinals:

@@ -277,6 +277,8 @@ class Access:
             constant = constants([literal(one.operand)], kind)
             same: Any = pc.equal(values[one.column], constant[0])
             keep &= same.fill_null(False).to_numpy(zero_copy_only=False)
+        if keep.all():
+            return order, values
         chosen = np.flatnonzero(keep)
         return order[chosen], {number: pick(one, chosen) for number, one in values.items()}
 

@@ -21,6 +21,7 @@ from proxy.state import TableState
 
 Mask = npt.NDArray[np.bool_]
 SMALL = 64
+NO_ORDINALS: Ordinals = np.empty(0, dtype=np.int64)
 
 
 class TableView:
@@ -53,7 +54,8 @@ class TableView:
 
     def keep_live(self, ordinals: Ordinals) -> Ordinals:
         """Those of ``ordinals`` that are live, ascending, each once."""
-        ordinals = np.unique(ordinals)
+        if len(ordinals) > 1:
+            ordinals = np.unique(ordinals)
         if len(ordinals) == 0:
             return ordinals
         return ordinals[self.live_mask(ordinals)]
@@ -120,6 +122,15 @@ class TableView:
 
     def _split(self, ordinals: Ordinals) -> tuple[Ordinals, Ordinals, Ordinals]:
         """Own, pending and settled ordinals, each ascending."""
+        if len(ordinals) <= SMALL:
+            places, recent = self.overlay.places, self.state.recent
+            listed = ordinals.tolist()
+            mine = [one for one in listed if one in places]
+            new = [one for one in listed if one in recent and one not in places]
+            if not mine and not new:
+                return NO_ORDINALS, NO_ORDINALS, ordinals
+            old = [one for one in listed if one not in places and one not in recent]
+            return as_array(mine), as_array(new), as_array(old)
         rest = ordinals
         own = pending = np.empty(0, dtype=np.int64)
         if self.overlay.places:
