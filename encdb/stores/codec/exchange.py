@@ -1,8 +1,8 @@
 """What surrounds messages on the network: the heads of calls and answers, and errors.
 
 A call begins with 33 bytes: version, session (16 bytes, zeros before there is one), the call's number in
-its session, and the number of the snapshot in which it reads, 0 for none; both numbers are 8 bytes,
-big-endian. An answer begins with 34 bytes: version, the id of the request that it answers (16 bytes),
+its session, and the number of the snapshot in which it reads, or that stays open besides, 0 for none;
+both numbers are 8 bytes, big-endian. An answer begins with 34 bytes: version, the id of the request that it answers (16 bytes),
 the session (16 bytes, zeros if there is none), and 0 before messages or 1 before an error. Frames
 follow; see :mod:`.frames`.
 
@@ -58,7 +58,8 @@ class Call:
         session: 16 bytes, zeros to begin one.
         number: of the call within its session; it only grows, so that a call that was given up and
             arrives late is not carried out.
-        snapshot: number of the snapshot within the session, 0 for none.
+        snapshot: number of the snapshot within the session that is to be open, 0 for none. A read
+            opens it; whatever else is open is closed.
     """
 
     session: bytes

@@ -107,8 +107,7 @@ def read_reply(
             OperationalError, "E_PROTOCOL", "the server speaks another version of the protocol"
         ) from None
     except (Malformed, InternalError):
-        if response.cut_short:
-            raise Broken(unsent=False) from None
+        response.check()
         raise malformed_answer() from None
     if response.status != 200 or len(messages) != len(expected):
         raise malformed_answer()

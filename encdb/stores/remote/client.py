@@ -23,7 +23,6 @@ from .answers import Reply, expected_of, read_reply
 from .connection import Broken, Connection
 from .repeating import GONE, Interruption, Refused, Repetition, connection_lost
 
-_FINAL: Final = frozenset({wire.Commit, wire.Finish})
 _ENDING_SECONDS: Final = 5.0
 """How long a commit that was interrupted may take to say what became of it."""
 _FIRST_ANSWERS: Final[dict[str, list[tuple[type[Any], ...]]]] = {
@@ -43,6 +42,7 @@ class Client:
 
     Attributes:
         lost: an attempt of the last call was sent whose answer never came.
+        session: the server's name for the session, zeros for none.
     """
 
     def __init__(self, address: Address, token: str, tls: ssl.SSLContext | None) -> None:
@@ -52,10 +52,11 @@ class Client:
         self._authorization = token.encode()
         self._opening: tuple[str, tuple[Any, ...]] = ("open", ())
         self._connection: Connection | None = None
-        self._session = NO_SESSION
+        self.session = NO_SESSION
         self._number = 0
         self._owed: bytes | None = None
         self._request_limit = 0
+        self._snapshot = 0
         self._closed = False
         self._interruption = Interruption()
 
@@ -83,7 +84,7 @@ class Client:
         Args:
             action: the path below the store.
             messages: what to send.
-            snapshot: number of the snapshot to read in.
+            snapshot: number of the snapshot to read in; it stays open until :meth:`end`.
             anew: it may be made again on another connection; else a broken one is an error.
 
         Raises:
@@ -93,11 +94,12 @@ class Client:
             TamperError: the answer is malformed, or belongs to another request.
             EncdbError: what the store raised.
         """
-        final = any(type(one) in _FINAL for one in messages)
+        final = any(type(one) is wire.Commit for one in messages)
         attempts = Repetition(self.address, self._interruption, anew=anew, final=final)
+        self._snapshot = snapshot or self._snapshot
 
         def attempt() -> list[Any]:
-            if self._session == NO_SESSION:
+            if self.session == NO_SESSION:
                 if not anew:
                     raise connection_lost()
                 try:
@@ -105,7 +107,7 @@ class Client:
                 except Broken as broken:
                     raise Broken(unsent=True, slow=broken.slow) from None
             expected = expected_of(messages)
-            return self._exchange(action, messages, expected, snapshot=snapshot, final=final)
+            return self._exchange(action, messages, expected, final=final)
 
         return self._run(attempts, attempt)
 
@@ -125,9 +127,10 @@ class Client:
     def end(self, snapshot: int) -> None:
         """Say that a snapshot is no longer needed, without waiting for the answer.
 
-        If that cannot be said, the server finds out with the next snapshot, or after a while.
+        If that cannot be said, the server finds out with the next call, or after a while.
         """
-        if self._connection is None or self._owed is not None or self._session == NO_SESSION:
+        self._snapshot = 0
+        if self._connection is None or self._owed is not None or self.session == NO_SESSION:
             return
         try:
             self._owed = self._send(self._connection, "end", (), snapshot)
@@ -144,7 +147,7 @@ class Client:
             return
         self._closed = True
         try:
-            if self._connection is not None and self._session != NO_SESSION:
+            if self._connection is not None and self.session != NO_SESSION:
                 # The server closes sessions that are left alone.
                 with suppress(Broken, Refused, EncdbError):
                     self._exchange("close", (), [])
@@ -155,7 +158,7 @@ class Client:
 
     def _begin(self) -> list[Any]:
         action, messages = self._opening
-        self._session, self._number = NO_SESSION, 0
+        self.session, self._number = NO_SESSION, 0
         return self._exchange(action, messages, _FIRST_ANSWERS[action])
 
     def _exchange(
@@ -164,15 +167,14 @@ class Client:
         messages: Sequence[Any],
         expected: Sequence[tuple[type[Any], ...]],
         *,
-        snapshot: int = 0,
         final: bool = False,
     ) -> list[Any]:
         """Send one request and read its answer."""
         try:
             connection = self._connected()
-            request = self._send(connection, action, messages, snapshot)
+            request = self._send(connection, action, messages, self._snapshot)
             if final:
-                session, number = self._session, self._number
+                session, number = self.session, self._number
                 self._interruption.by(lambda: self._ask_to_stop(connection, session, number))
             reply = self._receive(connection, request, expected)
         except (Broken, EncdbError):
@@ -181,13 +183,13 @@ class Client:
         finally:
             self._interruption.by(None)
         if reply.status == GONE:
-            self._session = NO_SESSION
+            self.session = NO_SESSION
         if reply.status != 200:
             raise Refused(reply)
         if reply.error is not None:
             raise reply.error
-        if self._session == NO_SESSION:
-            self._session = reply.session
+        if self.session == NO_SESSION:
+            self.session = reply.session
         return reply.messages
 
     def _connected(self) -> Connection:
@@ -223,7 +225,7 @@ class Client:
         request = secrets.token_bytes(ID_BYTES)
         if action != "interrupt":
             self._number += 1
-        call = Call(self._session, self._number, snapshot)
+        call = Call(self.session, self._number, snapshot)
         self._send_call(connection, action, request, call, messages)
         return request
 

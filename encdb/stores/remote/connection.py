@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 10.0
 _SLOWEST: Final = 64 << 10
-"""Bytes a second: large bodies may take as much longer than the limit of time."""
+"""Bytes a second: whatever is large may take so much longer than the limit of time."""
 _CONTENT_TYPE: Final = "application/vnd.encdb"
 
 
@@ -48,10 +48,12 @@ class Broken(Exception):  # noqa: N818 - it becomes an error where it is known w
 class _Stream(io.RawIOBase):
     """What arrives on a socket, until a deadline that moves with what has arrived."""
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, seconds: float) -> None:
         super().__init__()
         self._socket = connected
+        self.seconds = seconds
         self.deadline = 0.0
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -62,7 +64,10 @@ class _Stream(io.RawIOBase):
             raise TimeoutError
         self._socket.settimeout(left)
         count = self._socket.recv_into(buffer)
-        self.deadline += count / _SLOWEST
+        self.ended = count == 0
+        # What has arrived earns time, but never more silence than the limit.
+        now = time.monotonic()
+        self.deadline = min(self.deadline + count / _SLOWEST, now + self.seconds)
         return count
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -84,6 +89,7 @@ class Response:
 
     def __init__(self, answer: http.client.HTTPResponse) -> None:
         self._answer = answer
+        self._broken: Broken | None = None
         self.status = answer.status
         self.wait = _number(answer.getheader("retry-after"))
         self.request_limit = _number(answer.getheader("encdb-request-bytes"))
@@ -102,15 +108,16 @@ class Response:
         """Up to so many bytes of the body, or all; raises :class:`Broken`."""
         try:
             return self._answer.read(count)
-        except TimeoutError:
-            raise Broken(unsent=False, slow=True) from None
-        except (OSError, http.client.HTTPException, ValueError):
-            raise Broken(unsent=False) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._broken = Broken(unsent=False, slow=isinstance(error, TimeoutError))
+            raise self._broken from None
 
-    @property
-    def cut_short(self) -> bool:
-        """Whether the body ended before the length that the head promised."""
-        return self._answer.isclosed() and bool(self._answer.length)
+    def check(self) -> None:
+        """Raises :class:`Broken` if the body ended early; CBOR's reader hides what it met."""
+        if self._broken is not None:
+            raise self._broken
+        if self._answer.isclosed() and self._answer.length:
+            raise Broken(unsent=False)
 
 
 def _number(text: str | None) -> int:
@@ -136,7 +143,7 @@ class Connection:
     def __init__(self, address: Address, tls: ssl.SSLContext | None) -> None:
         self._address = address
         self._socket = _connect(address, tls)
-        self._stream = _Stream(self._socket)
+        self._stream = _Stream(self._socket, address.seconds)
 
     def send(self, head: bytes, chunks: Iterable[bytes], *, limit: int) -> None:
         """Send a request: a short body with its length, a long one in chunks as it is made.
@@ -150,7 +157,6 @@ class Connection:
             Broken: the connection broke, or the time limit was reached.
             OperationalError: the body is longer than the limit (``E_REQUEST_TOO_LARGE``).
         """
-        self._stream.deadline = time.monotonic() + self._address.seconds
         stream = iter(chunks)
         first = next(stream)
         second = next(stream, None)
@@ -177,12 +183,8 @@ class Connection:
             raise Broken(unsent=True) from None
 
     def _write(self, data: bytes) -> None:
-        left = self._stream.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(left)
+        self._socket.settimeout(self._address.seconds + len(data) / _SLOWEST)
         self._socket.sendall(data)
-        self._stream.deadline += len(data) / _SLOWEST
 
     def receive(self) -> Response:
         """Wait for the head of the answer; raises :class:`Broken`."""
@@ -191,6 +193,10 @@ class Connection:
         answer = http.client.HTTPResponse(cast("Any", self._stream), method="POST")
         try:
             answer.begin()
+            if self._stream.ended or (answer.length is None and not answer.chunked):
+                # The library takes the end of the connection for the end of a head, or of a body
+                # without a length.
+                raise Broken(unsent=False)
             return Response(answer)
         except TimeoutError:
             raise Broken(unsent=False, slow=True) from None

@@ -49,8 +49,7 @@ class RemoteReceivingStore:
     def finish(self, request: wire.Finish) -> wire.Committed:
         """Write the rest and open the store to the world, in one transaction.
 
-        Raises:
-            OperationalError: nobody can say whether it was done (``E_OUTCOME_UNKNOWN``).
+        After an error the copy can be repeated as a whole, which finds out what was done.
         """
         try:
             (answer,) = self._client.call("copy", (request,))

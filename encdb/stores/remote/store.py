@@ -27,8 +27,8 @@ class RemoteSnapshot:
         self._client = client
         self._number = number
         self._open = True
-        self._begun = False
-        self._lost = False
+        self._asked = False
+        self._session: bytes | None = None
 
     @overload
     def read(self, request: wire.ReadHeads) -> wire.Heads: ...
@@ -49,24 +49,25 @@ class RemoteSnapshot:
         """Answer several requests in one round trip."""
         if not self._open:
             raise err(InterfaceError, "E_CLOSED", "the snapshot is no longer open")
-        if self._lost:
-            raise connection_lost()
         if not requests:
             return ()
+        begun, self._asked = self._session is not None, True
+        if begun and self._session != self._client.session:
+            # Another session's snapshot would show another state.
+            raise connection_lost()
         try:
             # The first read opens the snapshot, so until then nothing is lost with a connection.
-            answers = self._client.call(
-                "read", requests, snapshot=self._number, anew=not self._begun
-            )
+            answers = self._client.call("read", requests, snapshot=self._number, anew=not begun)
         except StoreUnavailable as error:
-            self._lost = self._begun and error.code == "E_CONNECTION_LOST"
+            if begun and error.code == "E_CONNECTION_LOST":
+                self._session = b""
             raise
-        self._begun = True
+        self._session = self._client.session
         return tuple(answers)
 
     def close(self) -> None:
         """Let the server know, if it knows of the snapshot."""
-        if self._open and self._begun:
+        if self._open and self._asked:
             self._client.end(self._number)
         self._open = False
 

@@ -134,13 +134,15 @@ def carry_out(
     Args:
         session: whose store to use.
         action: one of :data:`ACTIONS` that does not begin or close a session.
-        snapshot: number of the snapshot to read in, or to end.
+        snapshot: number of the snapshot to read in, to end, or to keep open, 0 for none.
         messages: what the body holds.
         writable: the token may write.
 
     Returns:
         The answers.
     """
+    if action not in {"read", "end"}:
+        session.keep_only(snapshot)
     match action:
         case "read":
             return session.read(snapshot, messages)

@@ -166,6 +166,8 @@ class Exchange:
                 raise
             return store
 
+        if action == "receive":
+            await self._gateway.sessions.close_abandoned(token.name, name)
         session = await self._gateway.sessions.open(token.name, name, make)
         self._session = session.identity
         return answers

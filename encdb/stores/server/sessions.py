@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from encdb.errors import StoreUnavailable, err
 from encdb.stores.base import ReceivingStore, Store, StoreSnapshot
@@ -27,6 +27,9 @@ from .limits import Limits
 from .logs import Log
 
 T = TypeVar("T")
+
+_ABANDONED_SECONDS: Final = 30.0
+"""After so long without a call a copy may be taken up in another session."""
 
 
 class Gone(Exception):  # noqa: N818 - an answer on its way to the client.
@@ -69,6 +72,11 @@ class Session:
     def busy(self) -> bool:
         """Whether a call is under way."""
         return self._lock.locked()
+
+    @property
+    def receives(self) -> bool:
+        """Whether its store is the target of a copy."""
+        return hasattr(self.store, "put")
 
     @property
     def has_snapshot(self) -> bool:
@@ -165,6 +173,11 @@ class Session:
             )
         return self._snapshot.read_all(requests)
 
+    def keep_only(self, snapshot: int) -> None:
+        """Close the open snapshot unless it has this number; its end may have got lost."""
+        if snapshot != self._snapshot_number:
+            self._end()
+
     def end(self, snapshot: int) -> None:
         """Close the snapshot of this number, if it is open."""
         if snapshot == self._snapshot_number:
@@ -239,6 +252,18 @@ class Sessions:
         self._sessions[session.identity] = session
         self._log.info("session opened", token=token, store=name)
         return session
+
+    async def close_abandoned(self, token: str, name: str) -> None:
+        """Close sessions of this token that copy into a store, and have not for a while.
+
+        A copy locks its target. The client that wants to go on with it cannot know the session in
+        which it, or the process before it, began.
+        """
+        now = time.monotonic()
+        for session in list(self._sessions.values()):
+            mine = (session.token, session.name) == (token, name) and session.receives
+            if mine and not session.busy and now - session.used > _ABANDONED_SECONDS:
+                await self.close_soon(session, "abandoned")
 
     def _make_room(self, token: str) -> None:
         """A client whose session is closed begins another by itself, so idle ones may go."""
