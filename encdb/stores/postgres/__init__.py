@@ -7,7 +7,7 @@
 
 Needs the extra ``postgres`` (psycopg 3), PostgreSQL 13 or newer, and neither an extension nor a
 superuser. What the server shows to whoever runs it, or reads its logs and files, is in
-``docs/howto/postgres.md``.
+``docs/howto/operators-view.md``.
 """
 
 from __future__ import annotations
