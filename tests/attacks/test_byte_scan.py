@@ -1,13 +1,14 @@
 """No inserted value, and no name, is found in the bytes of the store's files, in any usual encoding.
 
-A remote store keeps an SQLite file, so it is covered by SQLite here. Of PostgreSQL, which has a server to
-itself, the scan reads the files of the store's relations, the write-ahead log, and a log of every statement
-with its parameters.
+Of a remote store the scan reads the SQLite file behind it and everything that the server has logged. Of
+PostgreSQL, which has a server to itself, it reads the files of the store's relations, the write-ahead log,
+and a log of every statement with its parameters.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import random
 import struct
@@ -24,10 +25,10 @@ from numpy.typing import NDArray
 
 import encdb
 from tests.attacks import vault
-from tests.fixtures.kinds import SQLITE, StoreKind
+from tests.fixtures.kinds import RemoteKind, SqliteKind, StoreKind
 from tests.fixtures.postgres import DATABASE, Server, own_server
 
-pytestmark = pytest.mark.stores("sqlite", "postgres")
+pytestmark = pytest.mark.every_store
 
 TABLE = "confidential_register"
 COLUMNS = {
@@ -104,17 +105,23 @@ def encodings(value: object) -> Iterator[bytes]:
 class SqliteFiles:
     """The bytes of the store's file and of every file beside it that SQLite made."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = SQLITE.new_url(folder)
+    def __init__(self, kind: SqliteKind | RemoteKind, folder: Path) -> None:
+        self._kind = kind
+        self.url = kind.new_url(folder)
+        self.path = kind.path(self.url)
 
     def structured(self) -> bytes:
-        """The relations."""
-        path = SQLITE.path(self.url)
-        return b"".join(one.read_bytes() for one in sorted(path.parent.glob(path.name + "*")))
+        """The relations, and the write-ahead log."""
+        files = sorted(self.path.parent.glob(self.path.name + "*"))
+        return b"".join(one.read_bytes() for one in files)
 
     def log(self) -> bytes:
-        """The write-ahead log is among them."""
-        return b""
+        """Every line that the server has logged, if there is one."""
+        if isinstance(self._kind, SqliteKind):
+            return b""
+        lines = [json.dumps(line, default=str) for line in self._kind.server.log]
+        assert len(lines) > 10
+        return "\n".join(lines).encode()
 
 
 class PostgresFiles:
@@ -169,8 +176,8 @@ class Scanned:
 def filled(store_kind: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
     """A store and its bytes."""
     folder = tmp_path_factory.mktemp("scan")
-    if store_kind.name == "sqlite":
-        yield fill(SqliteFiles(folder), folder)
+    if isinstance(store_kind, SqliteKind | RemoteKind):
+        yield fill(SqliteFiles(store_kind, folder), folder)
         return
     with own_server(log_statement="all", log_min_duration_statement="0") as server:
         yield fill(PostgresFiles(server), folder)
@@ -209,7 +216,7 @@ def fill(files: SqliteFiles | PostgresFiles, folder: Path) -> Scanned:
         connection.execute(f"SELECT * FROM {TABLE} WHERE postal_district = 'DISTRICT-3'").fetchall()
         seen += files.structured()
         if isinstance(files, SqliteFiles):
-            assert Path(f"{store}-wal").stat().st_size > 0
+            assert Path(f"{files.path}-wal").stat().st_size > 0
     seen += files.structured()
     log = files.log()
     if isinstance(files, PostgresFiles):
