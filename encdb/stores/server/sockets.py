@@ -7,8 +7,11 @@ import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from encdb.errors import OperationalError, UsageError, err
+
+_BACKLOG: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Address:
         return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
 
     def bind(self) -> socket.socket:
-        """A socket that is bound and not yet listening.
+        """A socket that listens: clients may connect, and wait until the server answers.
 
         Raises:
             OperationalError: the address is taken or not this machine's (``E_CONNECTION_FAILED``).
@@ -70,6 +73,7 @@ class Address:
             if version6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             bound.bind((host, self.port))
+            bound.listen(_BACKLOG)
         except OSError as error:
             bound.close()
             reason = (error.strerror or "input or output error").lower()
