@@ -30,11 +30,13 @@ class InitReport:
     """What :func:`create` made.
 
     Attributes:
+        url: where the store is, without credentials.
         database_id: 16 bytes, the database's identity.
         keyring_path: where the only copy of the key is.
         protected: whether a passphrase protects it.
     """
 
+    url: str
     database_id: bytes
     keyring_path: Path
     protected: bool
@@ -54,7 +56,7 @@ def create(
     link = sha256(blob)
     path = keyrings.create(database, link, root, passphrase, keyring)
     try:
-        create_store(
+        made = create_store(
             url,
             wire.Genesis(
                 database=database,
@@ -63,11 +65,12 @@ def create(
                 catalog=blob,
                 link=link,
             ),
-        ).close()
+        )
+        made.close()
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return InitReport(database, path, passphrase is not None)
+    return InitReport(made.url, database, path, passphrase is not None)
 
 
 def open_session(

@@ -414,14 +414,21 @@ class Session:
             return self._write(change)
 
     def _committed(self, tables: set[int]) -> None:
-        """After a commit: read it back, verify it, pin it, and merge what has grown."""
-        with self.reading():
-            pass
+        """After a commit: read it back, verify it, pin it, and merge what has grown.
+
+        The transaction is durable, so a store that cannot be reached now is no failure of it: what
+        was acknowledged is then looked for by the next statement.
+        """
+        try:
+            with self.reading():
+                pass
+        except OperationalError:
+            return
         self.remember()
         try:
             self.maintenance.after_commit(tables)
         except OperationalError:
-            # The transaction is durable; a merge that could not run now will run later.
+            # A merge that could not run now will run later.
             return
 
     def vacuum(self, name: str | None) -> None:

@@ -38,6 +38,13 @@ NETWORK: Final[dict[str, CodeInfo]] = {
         "The connection broke; the open transaction, if there was one, is lost and wrote nothing.",
         "Repeat the transaction; the next statement connects again",
     ),
+    "E_CONNECTION_SHARED": CodeInfo(
+        "Connection shared",
+        "08P01",
+        1,
+        "A pooler hands statements of several clients to one connection of the database.",
+        "Connect without the pooler, or set it to pool sessions instead of transactions",
+    ),
     "E_COPY_DIFFERS": CodeInfo(
         "Copy differs",
         "XX001",

@@ -67,7 +67,9 @@ def parse(url: str) -> Address:
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     own = {name: value for name, value in pairs if name in _OWN}
     rest = [(name, value) for name, value in pairs if name not in _OWN]
-    plain = parts._replace(scheme="postgresql", query=urlencode(rest, quote_via=quote)).geturl()
+    # urlunsplit would drop the slashes before an empty host.
+    query = f"?{urlencode(rest, quote_via=quote)}" if rest else ""
+    plain = f"postgresql://{parts.netloc}{parts.path}{query}"
     try:
         known = {name: str(value) for name, value in conninfo_to_dict(plain).items() if value}
     except ProgrammingError as error:

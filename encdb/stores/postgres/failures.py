@@ -39,14 +39,21 @@ _OLD: Final[_Kind] = (
     "E_SNAPSHOT_TOO_OLD",
     "a transaction read from {url} for longer than {seconds} seconds",
 )
+_SHARED: Final[_Kind] = (
+    OperationalError,
+    "E_CONNECTION_SHARED",
+    "a pooler gives one connection to {url} to several clients",
+)
 _BY_STATE: Final[dict[str, _Kind]] = {
     "25006": _READ_ONLY,
     "25P03": _OLD,
     "25P04": _OLD,
+    "26000": _SHARED,
     "3D000": (StoreUnavailable, "E_STORE_MISSING", "there is no such database: {reason}"),
     "40001": (ConflictError, "E_CONFLICT", "other transactions kept coming first"),
     "40P01": (ConflictError, "E_CONFLICT", "other transactions kept coming first"),
     "42501": _READ_ONLY,
+    "42P05": _SHARED,
     "53100": (StoreUnavailable, "E_DISK_FULL", "the server of {url} has no room"),
     "53300": (StoreUnavailable, "E_SERVER_BUSY", "the server of {url} admits no more connections"),
     "55P03": (StoreUnavailable, "E_STORE_LOCKED", "the store {url} is locked"),
@@ -134,9 +141,11 @@ def translated(address: Address) -> Iterator[None]:
 
 def is_lost(error: psycopg.Error) -> bool:
     """Whether the connection is gone, so that a new one may do better."""
-    if error.sqlstate is None:
+    state = error.sqlstate
+    if state is None:
         return isinstance(error, psycopg.OperationalError)
-    return error.sqlstate[:2] in {"08", "57"} and error.sqlstate != "57014"
+    # A server that ends an idle or long transaction ends the connection with it.
+    return state in {"25P03", "25P04"} or (state[:2] in {"08", "57"} and state != "57014")
 
 
 def is_transient(error: psycopg.Error) -> bool:

@@ -14,6 +14,8 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import pq, sql
 
+from encdb.errors import OperationalError, err
+
 from .address import Address
 from .failures import is_lost, translate
 from .pipeline import Answer, BlobList, Numbers, Pipeline, Row
@@ -45,6 +47,7 @@ class Link:
         self.generation = 0
         """Grows with every new connection; what was true of an earlier one is void then."""
         self.round_trips = 0
+        self._interrupted = False
 
     @property
     def is_open(self) -> bool:
@@ -118,9 +121,16 @@ class Link:
         self.open()
         assert self._pipeline is not None
         self.round_trips += 1
+        self._interrupted = False
         texts = [(self._text(text), values) for text, values in statements]
         try:
             return self._pipeline.run(texts)
+        except psycopg.errors.QueryCanceled as error:
+            if self._interrupted:
+                raise err(
+                    OperationalError, "E_INTERRUPTED", "the statement was interrupted"
+                ) from error
+            raise
         except psycopg.Error as error:
             if is_lost(error):
                 self.close()
@@ -186,6 +196,7 @@ class Link:
 
     def interrupt(self) -> None:
         """Cancel what the server is doing for this connection; harmless when that is nothing."""
+        self._interrupted = True
         connection = self._connection
         if connection is not None and not connection.closed:
             connection.cancel_safe(timeout=CANCEL_SECONDS)

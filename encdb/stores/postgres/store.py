@@ -19,6 +19,7 @@ from encdb.errors import (
     InterfaceError,
     OperationalError,
     ProgrammingError,
+    StoreUnavailable,
     err,
 )
 from encdb.stores.base import Description
@@ -30,8 +31,8 @@ from .link import Link
 from .reading import PostgresSnapshot, SeenHeads
 
 _Result = TypeVar("_Result")
-_ATTEMPTS: Final = 4
-_RECONNECT_SECONDS: Final = (0.05, 0.25, 1.0, 2.0)
+_PAUSES: Final = (0.05, 0.25, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each repetition; a server that restarts is usually back within their sum."""
 
 
 class PostgresStore:
@@ -123,7 +124,7 @@ class PostgresStore:
         link = self._writing()
         unknown = False
         last: psycopg.Error | EncdbError | None = None
-        for attempt in range(_ATTEMPTS):
+        for pause in (*_PAUSES, None):
             try:
                 return writing.apply(link, request)
             except psycopg.Error as error:
@@ -135,12 +136,13 @@ class PostgresStore:
                     if unknown:
                         break
                     raise translate(error, self._address) from error
-            except EncdbError as error:
+            except StoreUnavailable as error:
                 # A new connection could not be made.
                 last = error
                 if not unknown:
                     raise
-            time.sleep(_RECONNECT_SECONDS[attempt])
+            if pause is not None:
+                time.sleep(pause)
         if unknown:
             raise err(
                 OperationalError,
@@ -154,15 +156,15 @@ class PostgresStore:
         """Do what may be done twice, once more if the connection was broken."""
         link = self._writing()
         with translated(self._address):
-            for attempt in range(_ATTEMPTS):
+            for pause in (*_PAUSES[:4], None):
                 try:
                     return action(link)
                 except psycopg.Error as error:
-                    if attempt + 1 == _ATTEMPTS or not (is_lost(error) or is_transient(error)):
+                    if pause is None or not (is_lost(error) or is_transient(error)):
                         raise
                     if is_lost(error):
                         link.close()
-                    time.sleep(_RECONNECT_SECONDS[attempt])
+                    time.sleep(pause)
         raise AssertionError("the loop returns or raises")
 
     def lease(self, request: wire.Lease) -> wire.Leased:

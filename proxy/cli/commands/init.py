@@ -39,15 +39,17 @@ def init(*, store: str, no_passphrase: bool, access: Access, form: Format) -> No
         )
     )
     made = opening.create(store, access.keyring, passphrase)
+    # A path is shown as it was given; a URL may hold a password.
+    shown = made.url if "://" in store else store
     with Output(form) as output:
         if not output.for_people:
             columns = ("store", "database", "keyring", "protected")
             output.result(
                 columns,
-                [(store, made.database_id.hex(), str(made.keyring_path), made.protected)],
+                [(shown, made.database_id.hex(), str(made.keyring_path), made.protected)],
             )
             return
-        output.text(f"Store:    {store}")
+        output.text(f"Store:    {shown}")
         output.text(f"Keyring:  {made.keyring_path}")
         if not made.protected:
             output.text(
