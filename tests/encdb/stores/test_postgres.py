@@ -638,7 +638,7 @@ def test_a_commit_into_a_server_that_stays_away_says_that_it_does_not_know(
     def unreachable(*_arguments: object, **_options: object) -> object:
         raise psycopg.OperationalError("connection refused")
 
-    monkeypatch.setattr("encdb.stores.postgres.store._RECONNECT_SECONDS", (0.0,) * 4)
+    monkeypatch.setattr("encdb.stores.postgres.store._PAUSES", (0.0,) * 4)
 
     def gone() -> None:
         monkeypatch.setattr(psycopg, "connect", unreachable)

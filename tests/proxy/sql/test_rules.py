@@ -31,7 +31,9 @@ def read_cases(path):
 
 def described(plan):
     """EXPLAIN of a plan, with the engine's SQL where it is not the query's own."""
-    return [line for line in explain(plan) if not line.startswith(("local engine: runs", "store: "))]
+    return [
+        line for line in explain(plan) if not line.startswith(("local engine: runs", "store: "))
+    ]
 
 
 @pytest.fixture(scope="module")
