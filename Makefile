@@ -5,7 +5,7 @@
 #   make test-full   the same with the slow tests
 #   make lint        ruff, mypy, import-linter
 #   make bench       benchmarks beside plaintext SQLite
-#   make bench-stores  every kind of store under load, beside plaintext databases
+#   make bench-stores  every kind of store under load, beside plaintext databases, near and at a distance
 #   make lock        renew requirements-dev.lock
 #   make clean       remove everything that make has made
 

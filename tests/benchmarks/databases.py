@@ -1,7 +1,8 @@
 """The databases that the benchmark of stores runs on, started and filled.
 
 One PostgreSQL serves both encdb and the plaintext peer, with durable settings; a real ``encdb serve``
-serves the remote store from an SQLite file.
+serves the remote store from an SQLite file. Either may have relays in front of it, which make it as far
+away as a server in a network is.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import encdb
 from tests.fixtures import postgres
 
-from . import operations, tpcc_tables
+from . import distance, operations, tpcc_tables
 from .served import served
 from .targets import Target
 
 STORES = ("sqlite", "postgres", "remote")
 PEERS = {"sqlite": ("sqlite3",), "postgres": ("psycopg",), "remote": ("psycopg", "encdb/sqlite")}
 """The databases that each kind of store is compared with. A remote one is an SQLite file behind HTTP."""
+NETWORKED = ("psycopg", "encdb/postgres", "encdb/remote")
+"""Those that have a server."""
 SETTINGS = {
     # The fixture's other values suit tests: these are PostgreSQL's own.
     **postgres.DURABLE,
@@ -46,6 +49,8 @@ class Databases:
         self._folder, self._rows, self._scale = folder, rows, scale
         self._stack = ExitStack()
         self._server: postgres.Server | None = None
+        self._leads: dict[float, float] = {}
+        self._relays: dict[tuple[int, float], distance.Relay] = {}
 
     def target(self, name: str) -> Target:
         """A filled database: ``encdb/`` and the kind of store, ``sqlite3`` or ``psycopg``."""
@@ -64,6 +69,28 @@ class Databases:
                 tpcc_tables.load(client, self._scale)
         print(f"filled {name} in {time.perf_counter() - start:.1f} s", file=sys.stderr)
         return made
+
+    def away(self, target: Target, rtt: float) -> Target:
+        """The same database at that many milliseconds' distance, behind the relay of its server."""
+        if not rtt:
+            return target
+        port = target.port
+        assert port is not None
+        if (port, rtt) not in self._relays:
+            if rtt not in self._leads:
+                self._leads[rtt] = distance.lead(rtt)
+            relay = self._stack.enter_context(closing(distance.Relay(port, rtt, self._leads[rtt])))
+            self._relays[port, rtt] = relay
+        return target.through(self._relays[port, rtt].port, rtt)
+
+    def relaying(self) -> float:
+        """Seconds of processor time that the relays have used so far."""
+        return sum(relay.processor() for relay in self._relays.values())
+
+    def trips(self, rtts: Iterable[float]) -> dict[float, float]:
+        """What a round trip of psycopg takes in milliseconds, with and without a relay."""
+        urls = {rtt: self.away(self._psycopg(), rtt).url for rtt in rtts}
+        return dict(zip(urls, distance.trips(urls.values()), strict=True))
 
     def close(self) -> None:
         """Stop the servers."""

@@ -1,16 +1,21 @@
 """encdb on each kind of store beside plaintext sqlite3 and psycopg doing the same work, under load.
 
-    python -m tests.benchmarks.stores                          everything, about eight minutes
+    python -m tests.benchmarks.stores                          everything, about six minutes
+    python -m tests.benchmarks.stores --seconds 5 --mix-seconds 30
+                                                               for steadier figures
     python -m tests.benchmarks.stores --only mix --clients 1   one part
+    python -m tests.benchmarks.stores --rtt 0,0.5,2            round trips of other lengths
     python -m tests.benchmarks.stores --profile mix --store postgres
                                                                where one client's time goes
     python -m tests.benchmarks.stores --json result.json       the figures for a program
 
 The table goes to stdout as Markdown, progress to stderr. Every database commits durably, transactions run
 under snapshot isolation, and each ratio compares two measurements of the same run, workload and machine.
-The clients and the servers share the processors, so with more clients than processors the figures say what
-the machine can do in all. Clocks decide nothing here; a database that is not consistent afterwards does:
-the exit status is 1 then.
+SQLite files are local. Clients and servers in a network are a millisecond or so apart, so these are also
+measured through a relay that adds as much latency (``--rtt``), and what that comes to is measured too.
+The clients, the servers and the relays share the processors, so with more clients than processors the
+figures say what the machine can do in all. Clocks decide nothing here; a database that is not consistent
+afterwards does: the exit status is 1 then.
 """
 
 from __future__ import annotations
@@ -21,14 +26,15 @@ import pstats
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .clients import MIX, OPERATIONS, Crew, Job, Tally, crew, measure
-from .databases import PEERS, STORES, databases
+from .databases import NETWORKED, PEERS, STORES, Databases, databases
 from .loads import Cell, Loads
 from .run import machine
 from .targets import Target
@@ -37,6 +43,9 @@ from .tpcc_tables import Scale
 from .watched import Watched
 
 PROFILE_LINES = 30
+MAX_RTT = 1_000.0
+AWAY = ("point read", "insert", MIX)
+"""What is measured at a distance, if nothing was chosen."""
 
 
 def main(arguments: list[str]) -> int:
@@ -56,6 +65,8 @@ def main(arguments: list[str]) -> int:
     }
     print("## Stores under load\n")
     print(", ".join(f"{name} {value}" for name, value in about.items()))
+    if loads.trips:
+        print(f"\n{loads.travelled}")
     print(loads.text(), end="")
     if chosen.json:
         loads.write_json(chosen.json, about)
@@ -65,12 +76,19 @@ def main(arguments: list[str]) -> int:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare encdb's stores with plaintext databases.")
     parser.add_argument("--stores", type=_of(STORES), default=STORES, help="separated by commas")
-    parser.add_argument("--only", type=_of(OPERATIONS), default=OPERATIONS, help="the same")
+    parser.add_argument("--only", type=_of(OPERATIONS), help="operations, the same")
     parser.add_argument("--clients", type=_numbers, default=(1, 8), help="the same")
+    parser.add_argument(
+        "--rtt",
+        type=_distances,
+        default=(0.0, 1.0),
+        metavar="MS[,MS...]",
+        help="added to each round trip to a server; files are only measured at 0 (default: 0,1)",
+    )
     parser.add_argument("--rows", type=lambda text: int(float(text)), default=100_000)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each cell of the table")
-    parser.add_argument("--mix-seconds", type=float, default=15.0, help="for each of the mix")
-    parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each cell of the table")
+    parser.add_argument("--mix-seconds", type=float, default=8.0, help="for each of the mix")
+    parser.add_argument("--warmup", type=float, default=0.5, help="seconds before each")
     scale = Scale()
     parser.add_argument("--warehouses", type=int, default=scale.warehouses)
     parser.add_argument("--customers", type=int, default=scale.customers, help="in a district")
@@ -79,7 +97,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where files are made (default: temporary)")
     parser.add_argument("--profile", choices=OPERATIONS, help="profile one operation instead")
     parser.add_argument("--store", choices=STORES, default="postgres", help="what to profile it on")
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if not any(_kinds(chosen)):
+        parser.error("SQLite files are only measured at --rtt 0")
+    return chosen
 
 
 def _of(known: Sequence[str]) -> Any:
@@ -98,6 +119,13 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(one) for one in text.split(","))
 
 
+def _distances(text: str) -> tuple[float, ...]:
+    wanted = sorted({float(one) for one in text.split(",")})
+    if not all(0 <= one <= MAX_RTT for one in wanted):
+        raise argparse.ArgumentTypeError(f"milliseconds from 0 to {MAX_RTT:g}")
+    return tuple(wanted)
+
+
 def _scale(chosen: argparse.Namespace) -> Scale:
     return Scale(chosen.warehouses, chosen.customers, chosen.items)
 
@@ -105,50 +133,70 @@ def _scale(chosen: argparse.Namespace) -> Scale:
 # --- Measuring ------------------------------------------------------------------------------------------
 
 
+Kind = tuple[str, int, float, tuple[str, ...]]
+"""Operation, number of clients, round trip, and the databases that have it."""
+
+
+def _kinds(chosen: argparse.Namespace) -> Iterator[Kind]:
+    """What is measured, in this order."""
+    for operation in chosen.only or OPERATIONS:
+        for count in chosen.clients:
+            for rtt in chosen.rtt:
+                names = _names(chosen.stores, rtt)
+                if names and (chosen.only or not rtt or operation in AWAY):
+                    yield operation, count, rtt, names
+
+
+def _names(kinds: Iterable[str], rtt: float) -> tuple[str, ...]:
+    names = dict.fromkeys(name for kind in kinds for name in (*PEERS[kind], f"encdb/{kind}"))
+    return tuple(name for name in names if not rtt or name in NETWORKED)
+
+
 def run(folder: Path, chosen: argparse.Namespace) -> Loads:
-    """Every cell: operations, then numbers of clients, then databases, so that peers are close in time."""
-    names = dict.fromkeys(
-        name for kind in chosen.stores for name in (*PEERS[kind], f"encdb/{kind}")
-    )
-    single = any(operation != MIX for operation in chosen.only)
-    scale = _scale(chosen) if MIX in chosen.only else None
+    """Every cell; the databases last in the order, so that peers are close in time."""
+    kinds = list(_kinds(chosen))
+    operations = {operation for operation, *_ in kinds}
+    scale = _scale(chosen) if MIX in operations else None
     loads = Loads()
     with (
-        databases(folder, chosen.rows if single else 0, scale) as made,
+        databases(folder, chosen.rows if operations != {MIX} else 0, scale) as made,
         crew(chosen.clients) as clients,
     ):
-        targets = [made.target(name) for name in names]
-        seat = 0
-        for operation in chosen.only:
-            for count in chosen.clients:
-                for target in targets:
-                    job = Job(
-                        target,
-                        operation,
-                        count,
-                        seat,
-                        chosen.mix_seconds if operation == MIX else chosen.seconds,
-                        chosen.warmup,
-                        chosen.rows,
-                        _scale(chosen),
-                    )
-                    loads.add(_cell(clients, job))
-                # Seats begin at a multiple, so that all targets get the same choices.
-                seat += 64
+        targets = {
+            name: made.target(name) for name in dict.fromkeys(n for k in kinds for n in k[3])
+        }
+        if any(chosen.rtt) and set(targets) & set(NETWORKED):
+            loads.trips = made.trips(dict.fromkeys((0.0, *chosen.rtt)))
+            print(loads.travelled, file=sys.stderr)
+        for number, (operation, count, rtt, names) in enumerate(kinds):
+            for name in names:
+                job = Job(
+                    targets[name],
+                    operation,
+                    count,
+                    # Seats begin at a multiple, so that all targets get the same choices.
+                    number * 64,
+                    chosen.mix_seconds if operation == MIX else chosen.seconds,
+                    chosen.warmup,
+                    chosen.rows,
+                    _scale(chosen),
+                )
+                loads.add(_cell(made, clients, job, rtt))
     return loads
 
 
-def _cell(clients: Crew, job: Job) -> Cell:
-    """Measure one cell; after a mix, check the database too."""
-    cell = Cell(job.target.name, job.operation, job.clients, job.target.beside)
+def _cell(made: Databases, clients: Crew, job: Job, rtt: float) -> Cell:
+    """Measure one cell; after a mix, check the database too, without the relay."""
+    cell = Cell(job.target.name, job.operation, job.clients, rtt, job.target.beside)
     try:
-        if job.operation != MIX:
-            cell.fill(clients.run(job))
-            return cell
-        before = _counts(job.target)
-        tally = clients.run(job)
+        before = _counts(job.target) if job.operation == MIX else {}
+        away = replace(job, target=made.away(job.target, rtt))
+        used, start = made.relaying(), time.perf_counter()
+        tally = clients.run(away)
+        cell.relaying = (made.relaying() - used) / (time.perf_counter() - start)
         cell.fill(tally)
-        cell.problems += _check(job.target, before, tally)
+        if job.operation == MIX:
+            cell.problems += _check(job.target, before, tally)
     except Exception as error:  # noqa: BLE001 - one workload that fails should not hide the others.
         lines = str(error).strip().splitlines() or [""]
         cell.problems.append(f"{type(error).__name__}: {lines[0]}")
@@ -180,6 +228,8 @@ def profile(folder: Path, chosen: argparse.Namespace) -> int:
     scale = _scale(chosen)
     with databases(folder, 0 if mix else chosen.rows, scale if mix else None) as made:
         target = made.target(f"encdb/{chosen.store}")
+        if target.name in NETWORKED:
+            target = made.away(target, min(chosen.rtt))
         job = Job(target, operation, 1, 0, chosen.seconds, chosen.warmup, chosen.rows, scale)
         with closing(target.connect()) as client:
             watched = Watched(client)

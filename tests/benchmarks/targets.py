@@ -14,8 +14,9 @@ import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import encdb
 
@@ -35,6 +36,7 @@ class Target:
         token: of an encdb server.
         schema: of the plaintext tables in PostgreSQL.
         beside: names of the targets that its figures are divided by.
+        rtt: milliseconds that a round trip to its server takes longer than on this machine.
     """
 
     name: str
@@ -44,6 +46,17 @@ class Target:
     token: str = ""
     schema: str = ""
     beside: tuple[str, ...] = ()
+    rtt: float = 0.0
+
+    @property
+    def port(self) -> int | None:
+        """Of its server, None of a file."""
+        return urlsplit(self.url).port if "://" in self.url else None
+
+    def through(self, port: int, rtt: float) -> Target:
+        """The same database behind a relay."""
+        url = self.url.replace(f":{self.port}/", f":{port}/", 1)
+        return replace(self, url=url, rtt=rtt)
 
     def connect(self) -> Client:
         """A new connection."""
