@@ -33,6 +33,10 @@ class Gateway:
         limits: how much is.
         allow_create: clients may make stores.
         log: where it is written down.
+
+    Attributes:
+        running: requests under way.
+        complete: whether every store was closed when the server ended.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Gateway:
         self._rates = Buckets(limits.rate, max(1.0, limits.rate * limits.burst))
         self._failures = Buckets(1 / limits.failure_seconds, limits.failures)
         self.running = 0
+        self.complete = True
         self.metrics.gauges = {
             "encdb_sessions": ("Open sessions.", lambda: len(self.sessions)),
             "encdb_snapshots": ("Open snapshots.", lambda: self.sessions.snapshots),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -57,8 +58,8 @@ def application(gateway: Gateway, certificate: Certificate | None) -> ASGIApp:
             yield
         finally:
             sweeping.cancel()
-            closed = await gateway.sessions.close(gateway.limits.stop_seconds)
-            gateway.log.info("stopped", complete=closed)
+            gateway.complete = await gateway.sessions.close(gateway.limits.stop_seconds)
+            gateway.log.info("stopped", complete=gateway.complete)
             gateway.log.flush()
 
     pages = Starlette(
@@ -192,10 +193,14 @@ def serve_stores(
     stores = find()
     log = Log()
     log_libraries(log)
-    server, _ = make_server(
+    server, gateway = make_server(
         stores.get, book, limits, allow_create=allow_create, certificate=certificate, log=log
     )
     bound = address.bind()
     host, port = bound.getsockname()[:2]
     log.info("listening", host=host, port=port, tls=tls is not None, stores=sorted(stores))
     server.run(sockets=[bound])
+    if not gateway.complete:
+        # A store still works on a call, and the interpreter would wait for its thread. What it writes
+        # is a transaction, so it may be cut off.
+        os._exit(1)

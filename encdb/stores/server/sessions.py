@@ -114,17 +114,31 @@ class Session:
             self._lock.release()
             raise Gone
         self._running, self._reading = number, reading
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        # The store stays locked until the thread is done, even if nobody waits for it any more.
-        future.add_done_callback(self._done)
-        return await asyncio.shield(future)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
 
-    def _done(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled():
-            future.exception()
+        def job() -> None:
+            try:
+                found = work()
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the answer gets it.
+                loop.call_soon_threadsafe(self._done, answer, None, error)
+            else:
+                loop.call_soon_threadsafe(self._done, answer, found, None)
+
+        self._pool.submit(job)
+        return await answer
+
+    def _done(self, answer: asyncio.Future[Any], found: Any, error: BaseException | None) -> None:
+        """Only now is the store free, whether or not anybody still waits for the answer."""
         self._running = 0
         self.used = time.monotonic()
         self._lock.release()
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(found)
+        else:
+            answer.set_exception(error)
 
     def interrupt(self, number: int, *, only_reads: bool = False) -> None:
         """Make the call of this number fail soon, if it is being carried out."""

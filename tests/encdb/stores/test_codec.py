@@ -239,14 +239,13 @@ def test_lists_are_sorted_by_the_constructors():
     assert decode(cbor2.dumps([[2, 7, [3, 1, 2, 1]]])) == [wire.ReadPages(7, (1, 2, 3))]
 
 
-@pytest.mark.parametrize("tag", [*range(300), 1004, 43000, 55799, 65535])
-def test_tags_are_refused(tag):
-    for inner in (7, b"\x07", "7", [7, 1], [[17, 7, "ordinal", 1]], {}):
+def test_tags_are_refused():
+    for tag in (*range(300), 1004, 43000, 55799, 65535):
         head = b"\xd9" + tag.to_bytes(2, "big")
-        with pytest.raises(Malformed):
-            decode(b"\x81\x84\x11" + head + cbor2.dumps(inner) + b"\x67ordinal\x01")
-        with pytest.raises(Malformed):
-            decode(head + cbor2.dumps(inner))
+        for inner in (7, b"\x07", "7", [7, 1], [[17, 7, "ordinal", 1]], {}):
+            for data in (b"\x81\x84\x11%s\x67ordinal\x01", b"%s"):
+                with pytest.raises(Malformed):
+                    decode(data % (head + cbor2.dumps(inner)))
 
 
 @pytest.mark.parametrize(
@@ -304,7 +303,7 @@ plain_values = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.sampled_from(sorted(NUMBERS.values())), st.lists(plain_values, max_size=9))
 def test_random_fields(number, fields):
     attempted(cbor2.dumps([[number, *fields]]))

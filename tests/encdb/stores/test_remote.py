@@ -546,7 +546,7 @@ def test_a_server_that_stays_busy(name, server, monkeypatch):
 
 
 def test_a_wait_can_be_ended(server, store, name, monkeypatch):
-    gate = slowly(monkeypatch, [3], (wire.ReadRows,))
+    gate = slowly(monkeypatch, [1.5], (wire.ReadRows,))
     raised = []
 
     def read():

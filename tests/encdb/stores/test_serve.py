@@ -134,7 +134,7 @@ def test_the_server_never_holds_a_key(tmp_path, monkeypatch):
     monkeypatch.setenv("ENCDB_TOKEN_FILE", str(tmp_path / "token"))
     keyring = tmp_path / "keyring"
     plaintext = "the cat sat on the mat "
-    options = ("vault=vault.db", "--allow-create", "--threads", "1")
+    options = ("vault=vault.db", "--allow-create")
     with process(tmp_path, *options, trace_imports=True) as server:
         encdb.init(server.url("vault"), keyring=str(keyring))
         with encdb.connect(server.url("vault"), keyring=str(keyring)) as connection:

@@ -396,7 +396,7 @@ def wait_until(condition, seconds=10):
 
 
 def test_what_is_left_alone_is_closed(tmp_path, monkeypatch):
-    with serving(tmp_path, snapshot_seconds=0.2, session_seconds=1.5) as running:
+    with serving(tmp_path, snapshot_seconds=0.2, session_seconds=1.2) as running:
         monkeypatch.setenv("ENCDB_TOKEN", running.token())
         store = open_store(running.url("vault"))
         with store.snapshot() as snapshot:
@@ -462,7 +462,7 @@ def test_bodies_that_are_none(server, action):
     still_works(server)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     action=st.sampled_from([*ACTIONS]),
     data=st.binary(max_size=300),
@@ -480,7 +480,7 @@ def test_random_bodies(server, action, data, snapshot, bare):
         assert reply.status != 200 or reply.error is not None
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(action=st.sampled_from([*ACTIONS]), message=ANY, count=st.integers(1, 2))
 def test_messages_where_they_do_not_belong(server, action, message, count):
     """Whatever a client with every right sends, the server answers it and goes on."""
@@ -571,7 +571,7 @@ def dialled(server):
 def heard(connection):
     """Everything until the server closes the connection, or has nothing to say for a second."""
     parts = []
-    connection.settimeout(1)
+    connection.settimeout(0.6)
     with contextlib.suppress(ConnectionResetError, TimeoutError):
         while part := connection.recv(1 << 16):
             parts.append(part)
