@@ -136,6 +136,9 @@ class Client:
             self._owed = self._send(self._connection, "end", (), snapshot)
         except Broken:
             self._drop()
+        except BaseException:
+            self._drop()
+            raise
 
     def interrupt(self) -> None:
         """Make the call that another thread waits for fail soon; harmless otherwise."""
@@ -177,7 +180,8 @@ class Client:
                 session, number = self.session, self._number
                 self._interruption.by(lambda: self._ask_to_stop(connection, session, number))
             reply = self._receive(connection, request, expected)
-        except (Broken, EncdbError):
+        except BaseException:
+            # Whatever ended this, Ctrl-C included: an answer may still come, and is not the next one's.
             self._drop()
             raise
         finally:

@@ -16,6 +16,7 @@ from encdb import wire
 from encdb.errors import EncdbError, TamperError
 from encdb.stores import codec, create_store, open_store, receive_store
 from encdb.stores.remote.address import Address, find_token
+from encdb.stores.remote.connection import Connection
 from encdb.stores.server import calls
 from encdb.stores.server.limits import Buckets
 from tests.fixtures import commits
@@ -626,6 +627,21 @@ def test_an_interrupt_when_nobody_waits_is_harmless(store):
     assert commits.rows(store) == {}
     store.interrupt()
     assert store.commit(a_commit(1)) == wire.Committed()
+
+
+def test_ctrl_c_leaves_no_answer_behind(store, monkeypatch):
+    store.commit(a_commit(1))
+    real = Connection.receive
+
+    def stopped(connection):
+        monkeypatch.setattr(Connection, "receive", real)
+        raise KeyboardInterrupt
+
+    for run in (lambda: commits.rows(store), store.describe):
+        monkeypatch.setattr(Connection, "receive", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        assert len(commits.rows(store)) == 1
 
 
 def test_an_interrupt_while_waiting_for_a_server_to_return(relay, store):
