@@ -103,22 +103,34 @@ class Pipeline:
         self._loading = Transformer(connection)
         self._names: dict[bytes, bytes] = {}
         self._prepared = 0
+        self._owed = False
         self.ending = False
         """Whether an answer to :meth:`end` may still be on its way."""
 
     def settle(self) -> None:
-        """Take the answer to what :meth:`end` sent."""
+        """Take the answer to what :meth:`end` sent, and leave pipeline mode."""
         if self.ending:
-            self.ending = False
-            while (result := self._next()) is not None:
-                if result.status == pq.ExecStatus.FATAL_ERROR:
-                    raise error_from_result(result, encoding=self._encoding)
+            failure = self._take_owed()
+            self._pgconn.exit_pipeline_mode()
+            if failure is not None:
+                raise failure
 
     def end(self) -> None:
         """Send COMMIT and do not wait for the answer, which nothing depends on."""
-        self._pgconn.send_query(b"COMMIT")
+        self.settle()
+        self._pgconn.enter_pipeline_mode()
+        self._owed = self._send(b"COMMIT", ())
         self.ending = True
+        self._pgconn.pipeline_sync()
         self._flush()
+
+    def _take_owed(self) -> psycopg.Error | None:
+        """Read the answer to :meth:`end`."""
+        self.ending = False
+        _, failure = self._receive([self._owed])
+        if failure is not None and self._owed:
+            self._names.pop(b"COMMIT", None)
+        return failure
 
     def run(self, statements: Sequence[Text]) -> list[Answer]:
         """Send statements together and wait for all answers.
@@ -128,13 +140,17 @@ class Pipeline:
         Raises:
             psycopg.Error: of the first statement that failed; those after it were not carried out.
         """
-        self.settle()
-        self._pgconn.enter_pipeline_mode()
+        owing = self.ending
+        if not owing:
+            self._pgconn.enter_pipeline_mode()
         new = [self._send(text, values) for text, values in statements]
         self._pgconn.pipeline_sync()
         self._flush()
+        # The answer to an earlier end comes first, on the way of these.
+        lost = self._take_owed() if owing else None
         results, failure = self._receive(new)
         self._pgconn.exit_pipeline_mode()
+        failure = failure or lost
         if failure is not None:
             # Which of them were prepared before the failure is not worth finding out.
             for (text, _), prepared in zip(statements, new, strict=True):
