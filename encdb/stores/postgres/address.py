@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, unquote
 
-from psycopg import ProgrammingError
+from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from encdb.errors import UsageError, err
@@ -23,6 +23,7 @@ STATEMENT_SECONDS: Final = 300
 _MAX_SECONDS: Final = 86_400
 _NAME_BYTES: Final = 63
 _OWN: Final = ("schema", "snapshot_seconds", "statement_timeout")
+_ENCODE: Final = "in a user or password, write @ as %40, / as %2F, ? as %3F, % as %25, space as %20"
 # A dead peer is noticed within about a minute and a half, even while an answer is awaited.
 _DEFAULTS: Final = {
     "connect_timeout": "10",
@@ -63,17 +64,24 @@ def parse(url: str) -> Address:
     Raises:
         UsageError: it is malformed, or has a parameter that neither libpq nor encdb knows.
     """
-    parts = urlsplit(url)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    own = {name: value for name, value in pairs if name in _OWN}
-    rest = [(name, value) for name, value in pairs if name not in _OWN]
-    # urlunsplit would drop the slashes before an empty host.
-    query = f"?{urlencode(rest, quote_via=quote)}" if rest else ""
-    plain = f"postgresql://{parts.netloc}{parts.path}{query}"
+    # Taken apart as libpq does, to which + and # mean nothing, so that what it is given is unchanged.
+    target, _, query = url.partition("://")[2].partition("?")
+    own: dict[str, str] = {}
+    others: list[str] = []
+    for pair in query.split("&") if query else ():
+        name, _, value = pair.partition("=")
+        if name in _OWN:
+            own[name] = unquote(value)
+        else:
+            others.append(pair)
+    plain = f"postgresql://{target}{'?' if others else ''}{'&'.join(others)}"
     try:
         known = {name: str(value) for name, value in conninfo_to_dict(plain).items() if value}
-    except ProgrammingError as error:
-        raise _malformed(str(error).strip()) from None
+    except (ProgrammingError, ValueError):
+        # What libpq says of it quotes the part with the password.
+        raise _malformed(_unknown(others) or f"it is no connection URI; {_ENCODE}") from None
+    if set(known.get("port", "")) - set("0123456789,"):
+        raise _malformed(f"the port is no number; {_ENCODE}")
     schema = own.get("schema", DEFAULT_SCHEMA)
     if not schema or "\0" in schema or len(schema.encode()) > _NAME_BYTES:
         raise _malformed("the schema's name is empty or longer than 63 bytes")
@@ -86,6 +94,16 @@ def parse(url: str) -> Address:
     )
 
 
+def _unknown(pairs: list[str]) -> str:
+    """Which parameter libpq does not know, unless it may be a part of a password."""
+    if any("@" in pair for pair in pairs):
+        return ""
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    names = [pair.partition("=")[0] for pair in pairs]
+    unknown = [name for name in names if name not in known and name.isidentifier()]
+    return f'there is no parameter "{unknown[0]}"' if unknown else ""
+
+
 def _seconds(own: dict[str, str], name: str, default: int) -> int:
     text = own.get(name, str(default))
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MAX_SECONDS:
@@ -96,14 +114,17 @@ def _seconds(own: dict[str, str], name: str, default: int) -> int:
 def _shown(known: dict[str, str], schema: str) -> str:
     """A URL that leads to the same store and holds no secret."""
     user = f"{quote(known['user'], safe='')}@" if "user" in known else ""
-    host = known.get("host", "")
-    if ":" in host:
-        host = f"[{host}]"
-    elif "/" in host or "@" in host:
-        host = quote(host, safe="")
-    port = f":{known['port']}" if "port" in known else ""
+    hosts, ports = known.get("host", "").split(","), known.get("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    places = ",".join(_place(host, port) for host, port in zip(hosts, ports, strict=False))
     database = quote(known.get("dbname", ""), safe="")
-    return f"postgresql://{user}{host}{port}/{database}?schema={quote(schema, safe='')}"
+    return f"postgresql://{user}{places}/{database}?schema={quote(schema, safe='')}"
+
+
+def _place(host: str, port: str) -> str:
+    name = f"[{quote(host, safe=':')}]" if ":" in host else quote(host, safe="")
+    return f"{name}:{port}" if port else name
 
 
 def _malformed(why: str) -> UsageError:

@@ -30,6 +30,11 @@ from encdb.stores.postgres.address import parse
         ("postgresql://[::1]:5/d?schema=s", "postgresql://[::1]:5/d?schema=s", "s"),
         ("postgresql:///d?host=/run/pg&schema=s", "postgresql://%2Frun%2Fpg/d?schema=s", "s"),
         ("postgresql://u%40x:p%3Aw@h/d?schema=s", "postgresql://u%40x@h/d?schema=s", "s"),
+        ("postgresql://u:pw#x@h/d?schema=s", "postgresql://u@h/d?schema=s", "s"),
+        ("postgresql://u:p[w@h/d?schema=a+b", "postgresql://u@h/d?schema=a%2Bb", "a+b"),
+        ("postgresql://one,two/d?schema=s", "postgresql://one,two/d?schema=s", "s"),
+        ("postgresql://one:1,[::2]:2/d?schema=s", "postgresql://one:1,[::2]:2/d?schema=s", "s"),
+        ("postgresql://h%1B[31m/d?schema=s", "postgresql://h%1B%5B31m/d?schema=s", "s"),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str, schema: str):
@@ -53,6 +58,12 @@ def test_what_is_not_ours_is_given_to_libpq():
     assert (address.snapshot_seconds, address.statement_seconds) == (9, 7)
 
 
+def test_values_reach_libpq_as_libpq_reads_them():
+    address = parse("postgresql://u@h/d?password=a+b%23%26&schema=s&application_name=x#y")
+    assert (address.conninfo["password"], address.conninfo["application_name"]) == ("a+b#&", "x#y")
+    assert parse("postgresql://u:a#b@h/d").conninfo["password"] == "a#b"
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -72,6 +83,28 @@ def test_other_urls_are_refused(url: str):
         open_store(url)
     assert (caught.value.code, caught.value.exit_status) == ("E_STORE_KIND", 2)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:sec%zzret@h/d",
+        "postgresql://u:sec ret@h/d",
+        "postgresql://u:sec%00ret@h/d",
+        "postgresql://u:secret/x@h/d",
+        "postgresql://u:secret@[::1/d",
+        "postgresql://u:x?secret=ret@h/d?schema=s",
+        "postgresql://h/d?password=sec%zzret",
+        "postgresql://h/d?password=secret&=x",
+        "postgresql://u:sec\u2100ret@h:x/d",
+    ],
+)
+def test_a_malformed_url_is_refused_without_its_password(url: str):
+    with pytest.raises(UsageError) as caught:
+        parse(url)
+    assert caught.value.code == "E_STORE_KIND"
+    assert "sec" not in str(caught.value)
+    assert "ret" not in str(caught.value)
 
 
 @pytest.mark.stores("postgres")
