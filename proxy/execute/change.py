@@ -214,7 +214,7 @@ class Changer:
             view = transaction.view(state)
             fresh = fresh_ordinals(view, transaction.leases(plan.table.id), len(ordinals))
             new = derive(plan.table, state.keys, rows, fresh)
-            check_unique(view, new, ordinals)
+            check_unique(view, new, ordinals, plan.columns)
             removal = remove(view, ordinals)
             overlay = transaction.overlay(state)
             overlay.remove(removal)
@@ -368,7 +368,13 @@ def shift(
         assert kind.scale is not None
         if type(by) is int:
             amount = Decimal(by)
-        elif type(by) is Decimal and by.is_finite() and -int(by.as_tuple().exponent) <= kind.scale:
+        elif (
+            type(by) is Decimal
+            and by.is_finite()
+            and -int(by.as_tuple().exponent) <= kind.scale
+            # Nothing of the type plus or minus a larger one fits; a much larger one could not be added.
+            and by.adjusted() <= kind.precision - kind.scale
+        ):
             amount = by
         else:
             return None

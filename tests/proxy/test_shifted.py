@@ -29,6 +29,7 @@ SHIFTS = (
     ("c", "s + ?", (1,)),
     ("d", "d + ?", (1, Decimal("0.09"), Decimal("0.10"), Decimal("0.005"), Decimal("1e3"), 0.1)),
     ("d", "d - ?", (Decimal("-0.09"), 10**9, Decimal("NaN"), "1.5")),
+    ("d", "d + ?", (Decimal("1e8"), Decimal("-1e8"), Decimal("1e1000000"), Decimal("0e1000000"))),
     ("w", "w + ?", (0, Decimal("0.001"), -1, Decimal("1e-4"))),
     ("w", "d + ?", (1,)),
     ("x", "x + ?", (1, 0.25)),
