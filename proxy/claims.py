@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from encdb import wire
@@ -77,18 +77,24 @@ class Claims:
             self.release(table, "merge")
 
     @contextmanager
-    def holding(self) -> Iterator[Callable[[int], None]]:
-        """A function that claims a table's writes until the end of the block, if it can be had."""
-        tables: set[int] = set()
+    def holding(self) -> Iterator[Callable[[Iterable[int]], None]]:
+        """A function that claims the writes of tables until the end of the block, if they can be had.
 
-        def hold(table: int) -> None:
-            if self.take(table, "write"):
-                tables.add(table)
+        It asks in the order of the tables and ends at the first that another connection has: two that each
+        held what the other one lacks would keep each other waiting.
+        """
+        held: set[int] = set()
+
+        def hold(tables: Iterable[int]) -> None:
+            for table in sorted(tables):
+                if not self.take(table, "write"):
+                    return
+                held.add(table)
 
         try:
             yield hold
         finally:
-            for table in tables:
+            for table in held:
                 self.release(table, "write")
 
 
@@ -109,13 +115,28 @@ class Pauses:
         return True
 
 
-def wait_until_free(pauses: Pauses) -> None:
-    """Wait before a commit that another connection's write claim has held up is sent again.
+def commit_patiently(store: Store, commit: wire.Commit, pauses: Pauses) -> object:
+    """The answer to a commit, which is sent again for as long as another's write claim holds it up.
+
+    Nothing was written then, and nothing has to be built anew before something was.
+    """
+    answer: object = store.commit(commit)
+    while _is_held(answer) and pauses.pause():
+        answer = store.commit(commit)
+    return answer
+
+
+def require_free(answer: object) -> None:
+    """Give up on a commit that was held up until the last.
 
     Raises:
         ConflictError: it has been held up for :data:`PATIENCE_SECONDS`.
     """
-    if not pauses.pause():
+    if _is_held(answer):
         raise err(
             ConflictError, "E_CONFLICT", "another connection kept the table from being written"
         )
+
+
+def _is_held(answer: object) -> bool:
+    return isinstance(answer, wire.Stale) and answer.what == "held"

@@ -16,7 +16,7 @@ from indexes.multimap.segment import HASHED, SegmentInfo
 
 from . import compaction
 from .bulk import BulkLoad
-from .claims import PATIENCE_SECONDS, Pauses, wait_until_free
+from .claims import PATIENCE_SECONDS, Pauses, commit_patiently, require_free
 from .execute.define import SCAN_ROWS, read_rows
 from .execute.view import TableView
 from .snapshot import DatabaseState
@@ -101,16 +101,14 @@ class Maintenance:
                     request = self._merge(table, build)
                 if request is None:
                     return table in self._database.tables
-                answer = self._store.commit(request)
+                answer = commit_patiently(self._store, request, pauses)
                 if self._database.committed(request, answer):
                     with self._snapshot():
                         return True
-                if isinstance(answer, wire.Stale) and answer.what == "held":
-                    wait_until_free(pauses)
-                    continue
+                require_free(answer)
                 number += 1
                 if number >= ATTEMPTS_BEFORE_HOLDING:
-                    hold(table)
+                    hold((table,))
         return False
 
     def _merge(

@@ -29,7 +29,7 @@ from . import compaction
 from .arrow import Ordinals, one_batch, reorder_batch
 from .bulk import BulkLoad
 from .catalog import Catalog
-from .claims import PATIENCE_SECONDS, Claims, Pauses, wait_until_free
+from .claims import PATIENCE_SECONDS, Claims, Pauses, commit_patiently, require_free
 from .execute.view import TableView, as_array, layout_of
 from .execute.write import claimed_elsewhere
 from .integrity import tampered
@@ -222,7 +222,7 @@ class Transaction:
                 commit = self._build() if current else self._rebuild()
                 current = False
                 try:
-                    answer = self._store.commit(commit)
+                    answer = commit_patiently(self._store, commit, pauses)
                 except BaseException:
                     # Whether it happened is unknown, so nothing may be numbered after it.
                     self._writer.retire()
@@ -230,15 +230,12 @@ class Transaction:
                 if self._database.committed(commit, answer):
                     self._note_citations(commit)
                     return
-                if isinstance(answer, wire.Stale) and answer.what == "held":
-                    wait_until_free(pauses)
-                    continue
+                require_free(answer)
                 if isinstance(answer, wire.Stale) and answer.what == "stage":
                     break
                 attempt += 1
                 if attempt >= ATTEMPTS_BEFORE_HOLDING:
-                    for table in sorted(self._bulk_tables()):
-                        hold(table)
+                    hold(self._bulk_tables())
         raise conflict("other transactions kept changing the same tables")
 
     def _rebuild(self) -> wire.Commit:

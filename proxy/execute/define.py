@@ -23,7 +23,7 @@ from proxy import compaction, schema
 from proxy.arrow import Ordinals, one_array, reorder_batch
 from proxy.bulk import BulkLoad
 from proxy.catalog import Catalog, Index, Table, suggest
-from proxy.claims import PATIENCE_SECONDS, Pauses, wait_until_free
+from proxy.claims import PATIENCE_SECONDS, Pauses, commit_patiently, require_free
 from proxy.keyspace import sha256
 from proxy.overlay import NewRows
 from proxy.snapshot import DatabaseState
@@ -165,16 +165,13 @@ class Definer:
                 if found is None:
                     return None
                 request, result = found
-                answer = self._store.commit(request)
+                answer = commit_patiently(self._store, request, pauses)
                 if self._database.committed(request, answer):
                     return result
-                if isinstance(answer, wire.Stale) and answer.what == "held":
-                    wait_until_free(pauses)
-                    continue
+                require_free(answer)
                 number += 1
                 if number >= ATTEMPTS_BEFORE_HOLDING:
-                    for change in request.changes:
-                        hold(change.table)
+                    hold(change.table for change in request.changes)
         raise conflict(failure)
 
     def _commit_of(

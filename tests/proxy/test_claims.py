@@ -91,6 +91,33 @@ def test_a_commit_that_is_held_up_for_too_long_is_a_conflict(table, monkeypatch)
     assert rows(table, "SELECT count(*) FROM t") == [(2,)]
 
 
+@pytest.mark.stores("sqlite")
+def test_a_large_commit_that_is_held_up_stages_its_pages_once(table, monkeypatch):
+    messages = []
+    stage = table.session.store.stage
+    monkeypatch.setattr(
+        table.session.store, "stage", lambda request: messages.append(request) or stage(request)
+    )
+    claim(table, "write", seconds=2)
+    table.executemany("INSERT INTO t VALUES (?, ?)", [(n, n % 9) for n in range(10, 3_010)])
+    assert len({message.stage for message in messages}) == 1
+    assert rows(table, "SELECT count(*) FROM t") == [(3_002,)]
+    check_ok(table)
+
+
+def test_two_that_want_the_same_tables_do_not_keep_each_other_waiting(database: Database, table):
+    table.execute("CREATE TABLE u (id BIGINT PRIMARY KEY)")
+    other = database.connect()
+    one, two = (claims.Claims(each.session.store) for each in (table, other))
+    tables = sorted(table.session.table(name).id for name in ("t", "u"))
+    with one.holding() as first, two.holding() as second:
+        first(tables[:1])
+        second(reversed(tables))
+        first(tables)
+        assert not two.take(tables[0], "write")
+        assert not two.take(tables[1], "write")
+
+
 def test_an_index_is_made_while_others_keep_writing(database: Database, table):
     """Each change of a writer makes an attempt to build the index stale; a claim ends that."""
     stop, failures = threading.Event(), []
