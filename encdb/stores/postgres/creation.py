@@ -140,6 +140,8 @@ def recognise(link: Link) -> tuple[bytes, bytes, int]:
     if len(found) != 1:
         raise damaged(url, "its head is missing")
     database, incarnation, number = found[0]
+    if type(number) is not int:
+        raise damaged(url, "its format is no number")
     return database, incarnation, number
 
 

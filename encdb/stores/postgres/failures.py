@@ -6,6 +6,7 @@ connection was not made, and without control characters: the server is not trust
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -67,6 +68,8 @@ _BY_STATE: Final[dict[str, _Kind]] = {
     "57P03": (StoreUnavailable, "E_CONNECTION_FAILED", "{url} does not answer yet: {reason}"),
     "57P05": _LOST,
 }
+STUMBLED: Final = (TypeError, ValueError, LookupError, struct.error)
+"""What values of a wrong number or type lead to: a server may answer with any."""
 # The statements and types are encdb's own, so an unknown relation or column, or a value that does not
 # fit, means that somebody else changed the schema or its content.
 _BY_CLASS: Final[dict[str, _Kind]] = {
@@ -105,6 +108,8 @@ def translate(error: psycopg.Error, address: Address, *, connecting: bool = Fals
 
 def _stateless(error: psycopg.Error, *, connecting: bool) -> _Kind:
     """Failures that the driver met by itself, before or instead of an answer of the server."""
+    if isinstance(error, psycopg.DataError):
+        return _DAMAGED  # A value that its type does not allow.
     if not isinstance(error, psycopg.OperationalError):
         return InternalError, "E_INTERNAL", "the PostgreSQL driver failed: {name}"
     if not connecting:
@@ -132,11 +137,13 @@ def _first_line(text: str) -> str:
 
 @contextmanager
 def translated(address: Address) -> Iterator[None]:
-    """Raise encdb's errors instead of the driver's."""
+    """Raise encdb's errors instead of the driver's, and where an answer is not what was asked for."""
     try:
         yield
     except psycopg.Error as error:
         raise translate(error, address) from error
+    except STUMBLED as error:
+        raise damaged(address.url, "an answer is malformed") from error
 
 
 def is_lost(error: psycopg.Error) -> bool:

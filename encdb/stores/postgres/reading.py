@@ -8,7 +8,8 @@ commits. The reader keeps PostgreSQL's description of its last snapshot and asks
 transactions which that snapshot did not see (``pg_current_snapshot`` and the functions beside it in
 PostgreSQL's documentation, "Transaction ID and Snapshot Information Functions"). Each writer commits
 in order, so the deltas that any snapshot sees are a prefix for each writer. A delta that is sent twice
-is recognised by its number; after a reconnection, a merge, or a doubt, all of them are asked for.
+is recognised by its number; after a reconnection, a merge, or a doubt, and on a standby, whose
+descriptions are incomplete, all of them are asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import psycopg
 from encdb import ids, wire
 from encdb.errors import InterfaceError, StoreUnavailable, TamperError, err
 
-from .failures import damaged, is_lost, translate
+from .failures import damaged, is_lost, translated
 from .layout import Statement, read_layout
 from .link import Answer, BlobList, Link, Numbers, Row
 
@@ -68,7 +69,7 @@ class SeenHeads:
 
     Attributes:
         generation: of the connection.
-        snapshot: PostgreSQL's description, ``xmin:xmax:xip``.
+        snapshot: PostgreSQL's description, ``xmin:xmax:xip``; empty if it cannot be relied on.
         version: of the catalog.
         tables: the tables that were asked for in that very snapshot.
     """
@@ -117,15 +118,13 @@ class PostgresSnapshot:
         """Answer several requests: their first statements share a round trip."""
         if not self._open:
             raise err(InterfaceError, "E_CLOSED", "the snapshot is no longer open")
-        try:
+        with translated(self._link.address):
             firsts = [self._first(request) for request in requests]
             answers = iter(self._run([one for part in firsts for one in part]))
             return tuple(
                 self._finish(request, [next(answers) for _ in part])
                 for request, part in zip(requests, firsts, strict=True)
             )
-        except psycopg.Error as error:
-            raise translate(error, self._link.address) from error
 
     # --- The transaction ----------------------------------------------------------------------------
 
@@ -229,8 +228,9 @@ class PostgresSnapshot:
         statements: list[Statement] = [
             (
                 (
-                    "SELECT pg_current_snapshot()::TEXT, database, incarnation, format, catalog_version"
-                    " FROM {heads}"
+                    # A standby's description leaves out the transactions that are under way.
+                    "SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_current_snapshot()::TEXT END,"
+                    " database, incarnation, format, catalog_version FROM {heads}"
                 ),
                 (),
             )

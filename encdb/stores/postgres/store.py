@@ -26,7 +26,7 @@ from encdb.stores.base import Description
 
 from . import creation, staging, writing
 from .address import Address
-from .failures import is_lost, is_transient, translate, translated
+from .failures import STUMBLED, damaged, is_lost, is_transient, translate, translated
 from .link import Link
 from .reading import PostgresSnapshot, SeenHeads
 
@@ -50,9 +50,10 @@ class PostgresStore:
         """Open an existing store; see :func:`encdb.stores.open_store`."""
         reader = Link(address, read_only=True)
         try:
-            reader.open()
-            creation.require_server(reader)
-            creation.require_complete(reader)
+            with translated(address):
+                reader.open()
+                creation.require_server(reader)
+                creation.require_complete(reader)
         except BaseException:
             reader.close()
             raise
@@ -141,6 +142,8 @@ class PostgresStore:
                 last = error
                 if not unknown:
                     raise
+            except STUMBLED as error:
+                raise damaged(self.url, "an answer is malformed") from error
             if pause is not None:
                 time.sleep(pause)
         if unknown:

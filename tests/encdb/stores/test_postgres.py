@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -115,6 +116,53 @@ def held(work: Callable[[], Any], before: str = "COMMIT") -> Iterator[Held]:
 
 
 # --- Commits that become visible in another order than they began -----------------------------------
+
+
+def test_a_standby_hides_no_commit_that_was_overtaken(genesis: wire.Genesis):
+    """Its description of a snapshot does not say which transactions are under way."""
+    with (
+        own_server() as server,
+        server.standby() as following,
+        closing(with_table(create_store(server.url(), genesis))) as store,
+        closing(open_store(server.url())) as other,
+    ):
+        wait_for(lambda: is_there(following))
+        with closing(open_store(following)) as reader:
+            with held(lambda: store.commit(commit(change(delta=delta(1))))) as late:
+                other.commit(commit(change(delta=delta(1, writer=OTHER))))
+                wait_for(lambda: seen_anew(following) == [(OTHER, 1)])
+                assert seen(reader, {}) == [(OTHER, 1)]
+                late.finish()
+            wait_for(lambda: len(seen_anew(following)) == 2)
+            assert seen(reader, {OTHER: 1}) == [(WRITER, 1)]
+
+
+def is_there(url: str) -> bool:
+    try:
+        open_store(url).close()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def seen_anew(url: str) -> list[tuple[bytes, int]]:
+    """Which deltas a new client is sent."""
+    with closing(open_store(url)) as opened:
+        return seen(opened, {})
+
+
+def seen(store: Store, frontier: dict[bytes, int]) -> list[tuple[bytes, int]]:
+    with store.snapshot() as snapshot:
+        cursor = wire.TableCursor(TABLE, 0, 0, tuple(frontier.items()))
+        answer = snapshot.read(wire.ReadHeads(1, (cursor,), if_changed=False))
+    return [(one.writer, one.n) for table in answer.tables for one in table.deltas]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
 
 
 def test_a_commit_that_is_held_is_seen_when_it_is_there(store: Store, other: Store):
@@ -771,3 +819,37 @@ def test_of_many_that_create_one_store_one_succeeds(store_kind: StoreKind, store
         thread.join()
     assert sorted(map(str, outcomes)) == ["E_STORE_EXISTS"] * 3 + ["made"]
     open_store(store_url).close()
+
+
+@pytest.mark.parametrize(
+    ("change_of_type", "request_"),
+    [
+        ("heads ALTER COLUMN format TYPE TEXT", None),
+        ("heads ALTER COLUMN format TYPE INT[] USING ARRAY[format]", None),
+        ("pages ALTER COLUMN page TYPE TEXT", wire.ListIds(TABLE, "pages")),
+        ("pages ALTER COLUMN segment TYPE TEXT", wire.ListIds(TABLE, "pages")),
+        (
+            "pages ALTER COLUMN blob TYPE DATE USING '294000-01-01'",
+            wire.ReadPages(TABLE, (1 << 32,)),
+        ),
+    ],
+)
+def test_values_of_any_type_are_an_integrity_failure(
+    store: Store,
+    store_kind: StoreKind,
+    store_url: str,
+    change_of_type: str,
+    request_: wire.ReadRequest | None,
+):
+    store.lease(wire.Lease(TABLE, "segment", 1))
+    store.stage(wire.Stage(TABLE, 1, pages=((1 << 32, b"page"),)))
+    with store_kind.raw(store_url) as raw:
+        raw.run(f"ALTER TABLE {change_of_type}")
+    with (  # noqa: PT012 - opening it may be what fails.
+        pytest.raises(TamperError) as caught,
+        closing(open_store(store_url)) as opened,
+        opened.snapshot() as snapshot,
+    ):
+        assert request_ is not None
+        snapshot.read(request_)
+    assert caught.value.code == "E_STORE_DAMAGED"
