@@ -51,8 +51,9 @@ def copy(store_kind: StoreKind, tmp_path: Path) -> Iterator[str]:
 
 
 def some(vault: Vault, mutations: Sequence[Mutation], seed: int = 0) -> list[Mutation]:
-    """One mutation of every kind and column of every relation on SQLite, of every kind elsewhere."""
-    return sample(mutations, each=1, seed=seed, by_column=vault.kind.thorough)
+    """One mutation of every relation, kind and column on SQLite, and half as many elsewhere."""
+    chosen = sample(mutations, each=1, seed=seed, by_column=vault.kind.thorough)
+    return chosen if vault.kind.thorough else chosen[seed % 2 :: 2]
 
 
 def attack(
@@ -99,7 +100,7 @@ def test_an_untouched_copy_is_answered_as_before(small: Vault, copy: str, tmp_pa
 
 def test_sampled_mutations(small: Vault, copy: str, tmp_path: Path) -> None:
     mutations = some(small, small.mutations())
-    assert len(mutations) > 60
+    assert len(mutations) > 40
     noticed: set[str] = set()
     for mutation in mutations:
         outcome = attack(small, mutation, copy, tmp_path)
@@ -122,8 +123,6 @@ def test_mutations_without_a_pin(small: Vault, copy: str, tmp_path: Path) -> Non
         for one in some(small, small.mutations(), seed=1)
         if family(one.relation) != "deltas" or one.kind not in {"delete", "empty", "restore"}
     ]
-    if not small.kind.thorough:
-        mutations = mutations[::2]
     for mutation in mutations:
         judge(mutation, attack(small, mutation, copy, tmp_path, pin=False))
 

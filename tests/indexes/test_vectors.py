@@ -78,7 +78,8 @@ class TestFiles:
         assert (VECTORS / name).read_text(encoding="ascii") == maker.render(maker.FILES[name]())
 
     def test_there_are_no_others(self):
-        assert {path.name for path in VECTORS.glob("*.json")} == set(maker.FILES)
+        """But for the messages of the wire, which are no scheme and have a maker of their own."""
+        assert {path.name for path in VECTORS.glob("*.json")} == {*maker.FILES, "wire.json"}
 
     def test_the_second_implementation_is_independent(self):
         source = (VECTORS / "make_vectors.py").read_text(encoding="utf-8")
