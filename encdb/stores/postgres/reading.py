@@ -8,8 +8,8 @@ commits. The reader keeps PostgreSQL's description of its last snapshot and asks
 transactions which that snapshot did not see (``pg_current_snapshot`` and the functions beside it in
 PostgreSQL's documentation, "Transaction ID and Snapshot Information Functions"). Each writer commits
 in order, so the deltas that any snapshot sees are a prefix for each writer. A delta that is sent twice
-is recognised by its number; after a reconnection, a merge, or a doubt, and on a standby, whose
-descriptions are incomplete, all of them are asked for.
+is recognised by its number; after a reconnection, a merge, or a commit that was refused, and on a
+standby, whose descriptions are incomplete, all of them are asked for.
 """
 
 from __future__ import annotations

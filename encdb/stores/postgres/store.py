@@ -127,7 +127,11 @@ class PostgresStore:
         last: psycopg.Error | EncdbError | None = None
         for pause in (*_PAUSES, None):
             try:
-                return writing.apply(link, request)
+                answer = writing.apply(link, request)
+                if not isinstance(answer, wire.Committed):
+                    # What was seen may be gone, as after a restore; the next answer says all there is.
+                    self._seen.snapshot = ""
+                return answer
             except psycopg.Error as error:
                 last = error
                 if is_lost(error):

@@ -137,6 +137,23 @@ def test_a_standby_hides_no_commit_that_was_overtaken(genesis: wire.Genesis):
             assert seen(reader, {OTHER: 1}) == [(WRITER, 1)]
 
 
+def test_a_refused_commit_makes_the_store_look_again(
+    store: Store, store_kind: PostgresKind, store_url: str
+):
+    """A backup that was restored under an open connection is found out, and not taken for a race."""
+    for n in (1, 2):
+        store.commit(commit(change(delta=delta(n))))
+        seen(store, {WRITER: n - 1} if n > 1 else {})
+    seen(store, {WRITER: 2})
+    with store_kind.raw(store_url) as raw:
+        raw.run("DELETE FROM deltas WHERE n = 2")
+    assert store.commit(commit(change(delta=delta(3)))) == wire.Stale("frontier", TABLE)
+    with store.snapshot() as snapshot:
+        cursor = wire.TableCursor(TABLE, 0, 0, ((WRITER, 2),))
+        (table,) = snapshot.read(wire.ReadHeads(1, (cursor,), if_changed=True)).tables
+    assert table.ends == ((WRITER, 1, 1),)
+
+
 def is_there(url: str) -> bool:
     try:
         open_store(url).close()
