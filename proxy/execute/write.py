@@ -6,7 +6,7 @@ statement that fails leaves nothing behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +135,12 @@ def check_not_null(table: Table, rows: pa.RecordBatch) -> None:
             )
 
 
-def check_unique(view: TableView, rows: NewRows, replaced: Ordinals) -> None:
+def check_unique(
+    view: TableView,
+    rows: NewRows,
+    replaced: Ordinals,
+    assigned: Container[int] | None = None,
+) -> None:
     """IntegrityError E_DUPLICATE_KEY when a unique value exists already, or twice in the batch.
 
     The answer is verified: the proxy looks in the hidden index, in the pending deltas and in the
@@ -145,8 +150,12 @@ def check_unique(view: TableView, rows: NewRows, replaced: Ordinals) -> None:
         view: the table without the new rows.
         rows: the new rows.
         replaced: ordinals of rows that the same statement removes.
+        assigned: ids of the columns that an UPDATE has assigned, None for new rows. Where it has
+            assigned no column of an index, the rows keep the values by which they were unique.
     """
     for index in view.table.unique_indexes:
+        if assigned is not None and not any(one in assigned for one in index.columns):
+            continue
         words, valid = rows.unique_words[index.id]
         chosen = words[valid]
         if len(np.unique(chosen)) != len(chosen):
