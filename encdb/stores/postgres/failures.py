@@ -68,7 +68,7 @@ _BY_STATE: Final[dict[str, _Kind]] = {
     "57P03": (StoreUnavailable, "E_CONNECTION_FAILED", "{url} does not answer yet: {reason}"),
     "57P05": _LOST,
 }
-STUMBLED: Final = (TypeError, ValueError, LookupError, struct.error)
+_STUMBLED: Final = (TypeError, ValueError, LookupError, struct.error)
 """What values of a wrong number or type lead to: a server may answer with any."""
 # The statements and types are encdb's own, so an unknown relation or column, or a value that does not
 # fit, means that somebody else changed the schema or its content.
@@ -142,7 +142,7 @@ def translated(address: Address) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise translate(error, address) from error
-    except STUMBLED as error:
+    except _STUMBLED as error:
         raise damaged(address.url, "an answer is malformed") from error
 
 

@@ -26,7 +26,7 @@ from encdb.stores.base import Description
 
 from . import creation, staging, writing
 from .address import Address
-from .failures import STUMBLED, damaged, is_lost, is_transient, translate, translated
+from .failures import is_lost, is_transient, translate, translated
 from .link import Link
 from .reading import PostgresSnapshot, SeenHeads
 
@@ -122,16 +122,19 @@ class PostgresStore:
         Raises:
             OperationalError: the server cannot be asked what became of it (``E_OUTCOME_UNKNOWN``).
         """
-        link = self._writing()
+        with translated(self._address):
+            answer = self._send(self._writing(), request)
+        if not isinstance(answer, wire.Committed):
+            # What was seen may be gone, as after a restore; the next answer says all there is.
+            self._seen.snapshot = ""
+        return answer
+
+    def _send(self, link: Link, request: wire.Commit) -> writing.Outcome:
         unknown = False
         last: psycopg.Error | EncdbError | None = None
         for pause in (*_PAUSES, None):
             try:
-                answer = writing.apply(link, request)
-                if not isinstance(answer, wire.Committed):
-                    # What was seen may be gone, as after a restore; the next answer says all there is.
-                    self._seen.snapshot = ""
-                return answer
+                return writing.apply(link, request)
             except psycopg.Error as error:
                 last = error
                 if is_lost(error):
@@ -146,8 +149,6 @@ class PostgresStore:
                 last = error
                 if not unknown:
                     raise
-            except STUMBLED as error:
-                raise damaged(self.url, "an answer is malformed") from error
             if pause is not None:
                 time.sleep(pause)
         if unknown:
