@@ -27,7 +27,16 @@ from encdb.stores.codec import (
 )
 
 from . import refusals
-from .bodies import Body, Disconnected, Receive, Send, declared_length, drain, respond
+from .bodies import (
+    Body,
+    Disconnected,
+    Receive,
+    Send,
+    declared_length,
+    drain,
+    framed_twice,
+    respond,
+)
 from .calls import ACTIONS, carry_out, described, kind_of, messages_of, outcome_of
 from .refusals import Hidden, Refusal
 from .sessions import Full, Gone
@@ -104,6 +113,8 @@ class Exchange:
         if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
             self._request, self._identified = bytes.fromhex(given[0].decode()), True
             self._facts["request"] = given[0].decode()
+        if framed_twice(scope):
+            raise refusals.ambiguous()
         path = _PATH.fullmatch(scope["raw_path"])
         if path is None or scope["query_string"]:
             raise refusals.no_such_path()
@@ -135,6 +146,9 @@ class Exchange:
         self._facts["bytes_in"] = body.size
         self._gateway.metrics.received += body.size
         try:
+            # The body may have taken long enough for the token to be revoked meanwhile.
+            if self._gateway.authenticate(self._scope) != token:
+                raise refusals.not_admitted()
             call = Call.unpack(body.exactly(Call.LENGTH))
             if ACTIONS[action].begins:
                 return await self._begin(token, name, action, url, body)
@@ -223,8 +237,8 @@ class Exchange:
         gateway = self._gateway
         gateway.metrics.refused(refusal.reason)
         headers = []
-        # Who was too slow once is not waited for again.
-        stuck = refusal.reason == "slow"
+        # Who was too slow once is not waited for again, and an unclear end is not looked for.
+        stuck = refusal.reason in {"slow", "http"}
         if not self._received and (stuck or not await drain(self._receive)):
             headers.append((b"connection", b"close"))
         if refusal.status == 401:

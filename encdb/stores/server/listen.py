@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from encdb.errors import EncdbError
 
+from .bodies import framed_twice
 from .gateway import Gateway, Targets
 from .limits import Limits
 from .logs import Handler, Log
@@ -72,10 +75,17 @@ def application(gateway: Gateway, certificate: Certificate | None) -> ASGIApp:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # Requests to stores take the short way, and what is no page is refused and counted like them.
-        if scope["type"] == "http" and scope["raw_path"] not in _PAGES:
+        if scope["type"] != "http":
+            await pages(scope, receive, send)
+        elif scope["raw_path"] not in _PAGES or framed_twice(scope):
             await gateway(scope, receive, send)
         else:
-            await pages(scope, receive, send)
+            try:
+                async with asyncio.timeout(gateway.limits.body_seconds):
+                    await pages(scope, receive, send)
+            except TimeoutError:
+                gateway.metrics.refused("disconnected")
+                scope["state"]["abort"]()
 
     return application
 
@@ -96,7 +106,25 @@ async def _keep_up(gateway: Gateway, certificate: Certificate | None) -> None:
 
 
 class Server(uvicorn.Server):
-    """Ends orderly on SIGTERM and SIGINT, with the exit status of success."""
+    """Ends orderly on SIGTERM and SIGINT, with the exit status of success.
+
+    Args:
+        config: for uvicorn.
+        handshake_seconds: how long a client may take to agree on TLS.
+    """
+
+    def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
+        super().__init__(config)
+        self._handshake_seconds = handshake_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Uvicorn cannot pass on how long a handshake may take, and asyncio waits for a minute."""
+        if self.config.ssl is not None:
+            loop: Any = asyncio.get_running_loop()
+            loop.create_server = functools.partial(
+                loop.create_server, ssl_handshake_timeout=self._handshake_seconds
+            )
+        await super().startup(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -151,7 +179,7 @@ def make_server(
     )
     config.load()
     config.ssl = None if certificate is None else certificate.context
-    return Server(config), gateway
+    return Server(config, limits.header_seconds), gateway
 
 
 def log_libraries(log: Log) -> None:

@@ -1,6 +1,6 @@
 """The connection itself: uvicorn's HTTP/1.1 with limits on patience, and word of clients that leave.
 
-h11 in place of a faster parser, because it is strict about what it accepts and limits the head.
+h11 in place of a faster parser, because it is strict about heads and limits their length.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ class Corked:
     Args:
         transport: the true one, which does everything else.
         loop: the event loop.
+        seconds: how long a closed connection may take to hand over what is left to send.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, seconds: float
+    ) -> None:
         self._transport = transport
         self._loop = loop
+        self._seconds = seconds
         self._held: list[bytes] = []
 
     def write(self, data: bytes) -> None:
@@ -46,9 +50,10 @@ class Corked:
             self._transport.write(b"".join(held))
 
     def close(self) -> None:
-        """Close after what is held has left."""
+        """Close after what is held has left, or when it is clear that nobody takes it."""
         self._flush()
         self._transport.close()
+        self._loop.call_later(self._seconds, self._transport.abort)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -62,8 +67,10 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and give it a moment to say what it wants."""
-        super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
-        if len(self.connections) > self.gateway.limits.connections:
+        limits = self.gateway.limits
+        corked = Corked(transport, self.loop, limits.body_seconds)
+        super().connection_made(cast("asyncio.Transport", corked))
+        if len(self.connections) > limits.connections:
             self.gateway.metrics.refused("connections")
             transport.abort()
             return
@@ -84,6 +91,12 @@ class Connection(H11Protocol):
         cycle: Any = self.cycle
         if cycle is not None:
             cycle.scope["state"]["abort"] = self.transport.abort
+
+    def on_response_complete(self) -> None:
+        """Close what was answered before its body was read: nobody would watch over the rest."""
+        if self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being carried out, if there is one."""

@@ -58,6 +58,12 @@ def malformed(what: str) -> Refusal:
     return Refusal(400, "malformed", err(OperationalError, "E_PROTOCOL", what))
 
 
+def ambiguous() -> Refusal:
+    """The head tells the length of its body in two ways."""
+    error = err(OperationalError, "E_PROTOCOL", "the length of the request is ambiguous")
+    return Refusal(400, "http", error)
+
+
 def not_admitted() -> Refusal:
     """No token, or none that is admitted."""
     error = err(OperationalError, "E_ACCESS_DENIED", "the server does not admit this token")

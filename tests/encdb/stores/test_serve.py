@@ -425,6 +425,17 @@ def test_old_tls_and_no_tls_are_refused(secure, monkeypatch):
     assert caught.value.code in ("E_CONNECTION_LOST", "E_PROTOCOL")
 
 
+def test_a_handshake_that_does_not_come(vault, tmp_path):
+    certificate = Certificate(*make_certificate(tmp_path))
+    options = {"certificate": certificate, "header_seconds": 0.3}
+    with running_server({"vault": str(vault)}, **options) as running:
+        started = time.monotonic()
+        with contextlib.closing(socket.create_connection(("127.0.0.1", running.port))) as silent:
+            silent.settimeout(20)
+            assert silent.recv(1) == b""
+        assert time.monotonic() - started < 10
+
+
 def test_https_with_a_server_that_speaks_none(vault, monkeypatch):
     with running_server({"vault": str(vault)}) as running:
         monkeypatch.setenv("ENCDB_TOKEN", running.token())

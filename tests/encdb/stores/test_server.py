@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from encdb import wire
 from encdb.errors import EncdbError
 from encdb.stores import codec, create_store, open_store, receive_store
+from encdb.stores.server.bodies import Body
 from encdb.stores.server.calls import ACTIONS
 from encdb.stores.server.limits import Buckets
 from encdb.stores.server.refusals import Hidden, public
@@ -445,6 +446,35 @@ def test_sessions_and_snapshots_are_limited(tmp_path):
         assert [line.get("reason") for line in running.log].count("evicted") == 2
 
 
+def test_a_revocation_counts_for_a_body_that_was_on_its_way(tmp_path):
+    with running_server(folder=tmp_path, allow_create=True) as running:
+        token = running.token(name="gone")
+        data = body(messages=[GENESIS])
+        head = (
+            f"POST /v1/late/create HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+            f"encdb-request: {'0' * 32}\r\ncontent-length: {len(data)}\r\n\r\n"
+        ).encode()
+        with contextlib.closing(dialled(running)) as connection:
+            connection.sendall(head + data[:-1])
+            wait_until(lambda: running.gateway.bodies._held == len(data) - 1)
+            running.revoke("gone")
+            connection.sendall(data[-1:])
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401 ")
+        assert not (tmp_path / "late.db").exists()
+        assert running.gateway.bodies._held == 0
+
+
+def test_a_body_in_small_parts_takes_no_more_memory():
+    received = Body()
+    for _ in range(100_000):
+        received.add(b"x")
+    received.add(b"y" * 40_000)
+    received.add(b"z")
+    received.complete()
+    assert len(received._parts) < 12
+    assert received.exactly(200_000) == b"x" * 100_000 + b"y" * 40_000 + b"z"
+
+
 # --- Bodies ----------------------------------------------------------------------------------------
 
 
@@ -618,6 +648,53 @@ def test_a_request_that_hides_another_one(server):
     answer = spoken(server, outer + hidden + hidden)
     assert answer.count(b"HTTP/1.1 401 ") == 1
     assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("path", ["/v1/vault/open", "/healthz"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_length_told_twice(server, path, version):
+    """A proxy in front could take the other one, and another end of the request."""
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body()), body())
+    length = "" if version == "1.0" else f"content-length: {len(chunked)}\r\n"
+    head = (
+        f"POST {path} HTTP/{version}\r\nhost: x\r\nauthorization: Bearer {server.token()}\r\n"
+        f"encdb-request: {'0' * 32}\r\n{length}transfer-encoding: chunked\r\n\r\n"
+    ).encode()
+    before = refused(server, "http")
+    hidden = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    answer = spoken(server, head + chunked + hidden)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert refused(server, "http") == before + 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_page_waits_for_no_body(server, head):
+    with contextlib.closing(dialled(server)) as connection:
+        connection.sendall(head)
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    assert answer.split(b" ")[1] in (b"401", b"405")
+
+
+def test_pages_that_nobody_takes(tmp_path):
+    with serving(tmp_path, body_seconds=0.3) as running:
+        token = running.token(rights="metrics")
+        get = f"GET /metrics HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n".encode()
+        with contextlib.closing(socket.socket()) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+            connection.settimeout(0.3)
+            connection.connect(("127.0.0.1", running.port))
+            with contextlib.suppress(OSError):
+                while True:
+                    connection.sendall(get * 100)
+            wait_until(lambda: not running._server.server_state.connections)
+        still_works(running)
 
 
 def test_slow_heads_and_bodies(tmp_path):
