@@ -2,8 +2,8 @@
 
 CBOR (RFC 8949), definite lengths only, derived from the types of the dataclasses: a message is an
 array of its class's number and its fields in order, a body is an array of messages, cut into frames.
-``schema`` derives the coding of a type, ``messages`` numbers the classes, ``frames`` cuts bodies, and
-``exchange`` lays out what surrounds them: who asks, in which session and snapshot, and errors.
+``schema`` derives the coding of a type, ``messages`` numbers the classes, ``frames`` cuts bodies,
+``outline`` tells how much memory one would take, and ``exchange`` lays out what surrounds them: who asks, in which session and snapshot, and errors.
 
 Decoding believes nothing: types are exact, a field too many or too few, a tag, a float, an indefinite
 length and an integer outside -1 ... 2**63 - 1 are refused, and every message is built by its

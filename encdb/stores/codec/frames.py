@@ -59,12 +59,19 @@ class FrameReader(io.RawIOBase):
     Args:
         read: gives up to so many bytes of what the carrier brings, none at its end.
         frame_limit: longest frame that is believed, in bytes.
+        look: is shown every part of the body, and may raise.
     """
 
-    def __init__(self, read: Callable[[int], bytes], frame_limit: int = FRAME_BYTES) -> None:
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        frame_limit: int = FRAME_BYTES,
+        look: Callable[[bytes], None] | None = None,
+    ) -> None:
         super().__init__()
         self._read = read
         self._limit = frame_limit
+        self._look = look
         self._left = 0
         self._ended = False
         self.bytes = 0
@@ -96,6 +103,8 @@ class FrameReader(io.RawIOBase):
         part = self._read(min(len(target), self._left))
         if not part:
             raise Malformed
+        if self._look is not None:
+            self._look(part)
         target[: len(part)] = part
         self._left -= len(part)
         self.bytes += len(part)

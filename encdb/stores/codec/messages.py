@@ -15,6 +15,7 @@ import cbor2
 from encdb import wire
 
 from .frames import FrameReader, only_frame
+from .outline import MOST, Outline
 from .schema import Malformed, Record, head
 
 NUMBERS: Final[dict[type[Any], int]] = {
@@ -101,26 +102,35 @@ def _plain(stream: IO[bytes]) -> Any:
     return plain
 
 
-def decode_from(read: Callable[[int], bytes]) -> list[Any]:
+def decode_from(read: Callable[[int], bytes], memory: int | None = None) -> list[Any]:
     """The messages of a body in frames that is read bit by bit.
 
     Args:
         read: gives up to so many bytes of what the carrier brings, none at its end.
+        memory: most bytes that it may take once decoded, beside the contents of its strings.
 
     Raises:
         Malformed: it is no array of messages, or something follows it.
         EncdbError: a constructor of :mod:`encdb.wire` refused the message.
     """
-    plain = _plain(FrameReader(read).buffered())
+    look = None if memory is None else Outline(memory).take
+    plain = _plain(FrameReader(read, look=look).buffered())
     if read(1):
         raise Malformed
     return _build(plain)
 
 
-def decode_framed(data: bytes) -> list[Any]:
-    """The messages of a body in frames; the common case of a single frame is the fast one."""
+def decode_framed(data: bytes, memory: int | None = None) -> list[Any]:
+    """The messages of a body in frames; the common case of a single frame is the fast one.
+
+    Args:
+        data: the whole body.
+        memory: as for :func:`decode_from`.
+    """
     body = only_frame(data)
-    return decode_from(io.BytesIO(data).read) if body is None else decode(body)
+    if body is None or (memory is not None and len(body) * MOST > memory):
+        return decode_from(io.BytesIO(data).read, memory)
+    return decode(body)
 
 
 def _build(plain: Any) -> list[Any]:

@@ -51,15 +51,20 @@ ACTIONS: Final = {
 }
 
 
-def messages_of(action: Action, body: Body) -> list[Any]:
+def messages_of(action: Action, body: Body, memory: int) -> list[Any]:
     """The messages of a request's body, which are of the classes that belong there.
+
+    Args:
+        action: what is asked for.
+        body: which is read to its end.
+        memory: most bytes that the messages may take beside the contents of their strings.
 
     Raises:
         Refusal: they are not, or the body is malformed.
     """
     try:
         whole = body.rest()
-        messages = decode_from(body.read) if whole is None else decode_framed(whole)
+        messages = decode_from(body.read, memory) if whole is None else decode_framed(whole, memory)
     except (Malformed, EncdbError):
         raise malformed("the request is malformed") from None
     if not {type(one) for one in messages} <= action.messages:

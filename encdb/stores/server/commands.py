@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import click
 
-from encdb.errors import EncdbError, OperationalError, UsageError, err
+from encdb.errors import EncdbError, OperationalError, StoreUnavailable, UsageError, err
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,8 +76,15 @@ def named_stores(texts: Sequence[str], *, allow_create: bool) -> dict[str, str]:
         try:
             open_store(url).close()
         except EncdbError as error:
-            if not (allow_create and error.code in _MISSING):
+            if error.code not in _MISSING:
                 raise
+            if not allow_create:
+                raise err(
+                    StoreUnavailable,
+                    error.code or "",
+                    error.message,
+                    "Start with --allow-create, and run encdb init or copy at a client, where the key belongs",
+                ) from None
     return stores
 
 

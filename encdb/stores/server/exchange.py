@@ -168,7 +168,7 @@ class Exchange:
         answers: list[wire.Described] = []
 
         def make() -> Store | ReceivingStore:
-            messages = messages_of(ACTIONS[action], body)
+            messages = messages_of(ACTIONS[action], body, self._gateway.limits.decoded_bytes)
             self._noticed(messages, action)
             if action == "receive":
                 return receive_store(url, *messages)
@@ -206,7 +206,7 @@ class Exchange:
                 sessions.require_snapshot()
 
         def work() -> Sequence[Any]:
-            messages = messages_of(ACTIONS[action], body)
+            messages = messages_of(ACTIONS[action], body, self._gateway.limits.decoded_bytes)
             self._noticed(messages, action)
             return carry_out(session, action, call.snapshot, messages, writable=writable)
 

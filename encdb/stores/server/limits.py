@@ -64,6 +64,11 @@ class Limits:
     failure_seconds: float = 6.0
 
     @property
+    def decoded_bytes(self) -> int:
+        """Memory of one request's messages, beside the contents of their strings."""
+        return 4 * self.request_bytes
+
+    @property
     def all_bodies(self) -> int:
         """``pending_bytes``, worked out."""
         return self.pending_bytes or 4 * self.request_bytes

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import io
+import itertools
 import json
 import re
+import tracemalloc
 import typing
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from encdb.stores.codec import (
     encode_error,
     frames,
 )
+from encdb.stores.codec.outline import Outline
 from encdb.stores.codec.schema import PIECE_BYTES, coding
 from tests.fixtures.messages import ANY, MESSAGES
 
@@ -334,6 +337,51 @@ def test_frames_have_a_longest():
     reader = FrameReader(io.BytesIO(b"\x00\x00\x00\x05hello\x00\x00\x00\x00").read, 4)
     with pytest.raises(Malformed):
         reader.readall()
+
+
+# --- Memory ----------------------------------------------------------------------------------------
+
+MEMORY = 1 << 20
+
+
+@pytest.mark.parametrize("item", [b"\x80", b"\x81\x80", b"\x82\x00\x40", b"\x19\x01\x00", b"\x40"])
+def test_a_body_that_would_grow_is_refused_before_it_does(item):
+    """A million of the smallest values are a megabyte on the wire and much more in memory."""
+    count = (1 << 20) // len(item)
+    data = b"".join(frames(b"", [b"\x9a" + count.to_bytes(4, "big"), item * count]))
+    tracemalloc.start()
+    with pytest.raises(Malformed):
+        decode_framed(data, MEMORY)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(data) + 3 * MEMORY
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xa0", b"\xc0\x00", b"\xf9\x00\x00", b"\x9f\xff", b"\x5f\xff", b"\x1c"]
+)
+def test_what_no_message_has_ends_the_account(data):
+    with pytest.raises(Malformed):
+        Outline(MEMORY).take(data + bytes(9))
+
+
+@settings(max_examples=60)
+@given(st.lists(ANY, min_size=1, max_size=3), st.data())
+def test_the_account_does_not_depend_on_the_parts(messages, data):
+    whole = body(*messages)
+    outline, parts = Outline(MEMORY), Outline(MEMORY)
+    outline.take(whole)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=20)))
+    for start, end in itertools.pairwise([0, *cuts, len(whole)]):
+        parts.take(whole[start:end])
+    assert parts._left == outline._left == MEMORY - _memory(cbor2.loads(whole))
+    assert decode_from(io.BytesIO(framed(*messages)).read, MEMORY) == messages
+
+
+def _memory(plain):
+    if type(plain) is list:
+        return 112 + sum(map(_memory, plain))
+    return 56 if type(plain) in (bytes, str) else 40
 
 
 # --- Heads and errors ------------------------------------------------------------------------------

@@ -243,6 +243,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_commit(vault):
         (["x.db", "--tokens", "T", "--tls-cert", "T", "--tls-key", "T"], 1, "E_INPUT_FILE"),
         (["x.db", "--tokens", "none"], 1, "E_TOKEN_FILE"),
         (["x.db", "--tokens", "T"], 1, "E_STORE_MISSING"),
+        (["x.db", "--tokens", "T"], 1, "--allow-create"),
         (["T", "--tokens", "T"], 1, "E_NOT_A_DATABASE"),
         (["a/x.db", "b/x.db", "--tokens", "T", "--allow-create"], 2, "two stores are named x"),
         (["https://host/x", "--tokens", "T"], 2, "E_STORE_KIND"),

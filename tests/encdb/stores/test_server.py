@@ -492,6 +492,18 @@ def test_bodies_that_are_none(server, action):
     still_works(server)
 
 
+def test_bodies_are_decoded_within_the_memory_of_the_limits(tmp_path):
+    """Integers of three bytes are well formed, and take thirteen times as much memory."""
+    with serving(tmp_path, request_bytes=1 << 16) as running:
+        token = running.token()
+        few, many = tuple(range(1000)), tuple(range(1 << 15, 1 << 15 | 20_000))
+        for ids, status in ((few, 200), (many, 400)):
+            read = body(opened(running), 2, 1, [wire.ReadPages(TABLE, ids)])
+            assert len(read) < 1 << 16
+            assert post(running, "/v1/vault/read", read, token=token).status == status
+        still_works(running)
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     action=st.sampled_from([*ACTIONS]),
