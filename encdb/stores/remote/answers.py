@@ -90,7 +90,7 @@ def read_reply(
         )
     length = response.length
     if length is not None and length <= _AT_ONCE_BYTES:
-        stream: Any = io.BytesIO(response.read())
+        stream: Any = io.BytesIO(response.read_all())
     else:
         stream = response
     try:

@@ -8,6 +8,7 @@ costs a fraction, and another thread can end a wait by closing the socket.
 
 from __future__ import annotations
 
+import functools
 import http.client
 import io
 import ipaddress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 10.0
 _SLOWEST: Final = 64 << 10
 """Bytes a second: whatever is large may take so much longer than the limit of time."""
+_PART_BYTES: Final = 1 << 16
 _CONTENT_TYPE: Final = "application/vnd.encdb"
 
 
@@ -46,7 +48,7 @@ class Broken(Exception):  # noqa: N818 - it becomes an error where it is known w
 
 
 class _Stream(io.RawIOBase):
-    """What arrives on a socket, until a deadline that moves with what has arrived."""
+    """What arrives on a socket, until a deadline that moves with what is useful of it."""
 
     def __init__(self, connected: socket.socket, seconds: float) -> None:
         super().__init__()
@@ -65,10 +67,15 @@ class _Stream(io.RawIOBase):
         self._socket.settimeout(left)
         count = self._socket.recv_into(buffer)
         self.ended = count == 0
-        # What has arrived earns time, but never more silence than the limit.
+        return count
+
+    def earn(self, count: int) -> None:
+        """Bytes of a body earn time, but never more silence than the limit.
+
+        Heads, empty chunks and whatever else HTTP may repeat for ever earn none.
+        """
         now = time.monotonic()
         self.deadline = min(self.deadline + count / _SLOWEST, now + self.seconds)
-        return count
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What ``http.client`` asks a socket for."""
@@ -87,8 +94,9 @@ class Response:
         request_limit: longest request that the server takes, 0 if it does not say.
     """
 
-    def __init__(self, answer: http.client.HTTPResponse) -> None:
+    def __init__(self, answer: http.client.HTTPResponse, stream: _Stream) -> None:
         self._answer = answer
+        self._stream = stream
         self._broken: Broken | None = None
         self.status = answer.status
         self.wait = _number(answer.getheader("retry-after"))
@@ -104,13 +112,19 @@ class Response:
         """Length of the body, if the head says so."""
         return self._answer.length
 
-    def read(self, count: int | None = None) -> bytes:
-        """Up to so many bytes of the body, or all; raises :class:`Broken`."""
+    def read_all(self) -> bytes:
+        """The whole body; raises :class:`Broken`."""
+        return b"".join(iter(functools.partial(self.read, _PART_BYTES), b""))
+
+    def read(self, count: int) -> bytes:
+        """Up to so many bytes of the body; raises :class:`Broken`."""
         try:
-            return self._answer.read(count)
+            part = self._answer.read(min(count, _PART_BYTES))
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._broken = Broken(unsent=False, slow=isinstance(error, TimeoutError))
             raise self._broken from None
+        self._stream.earn(len(part))
+        return part
 
     def check(self) -> None:
         """Raises :class:`Broken` if the body ended early; CBOR's reader hides what it met."""
@@ -197,7 +211,7 @@ class Connection:
                 # The library takes the end of the connection for the end of a head, or of a body
                 # without a length.
                 raise Broken(unsent=False)
-            return Response(answer)
+            return Response(answer, self._stream)
         except TimeoutError:
             raise Broken(unsent=False, slow=True) from None
         except (OSError, http.client.HTTPException, ValueError):

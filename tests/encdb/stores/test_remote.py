@@ -856,6 +856,34 @@ def test_lies(lie, monkeypatch):
         assert names == {b"host", b"authorization", b"encdb-request", b"content-length"}
 
 
+CHUNKED = http_answer(b"").replace(b"content-length: 0", b"transfer-encoding: chunked")
+
+
+@pytest.mark.parametrize(
+    ("head", "repeated"),
+    [(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (CHUNKED + b"0\r\n", b"trailer: x\r\n")],
+    ids=["heads", "trailers"],
+)
+def test_what_is_no_answer_earns_no_time(head, repeated):
+    """A flood of what HTTP lets a server repeat ends at the limit of time all the same."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def flood():
+            connection, _ = listener.accept()
+            with contextlib.closing(connection), contextlib.suppress(OSError):
+                connection.sendall(head)
+                while True:
+                    connection.sendall(repeated * 1000)
+
+        thread = threading.Thread(target=flood, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v?timeout=0.3"
+        started = time.monotonic()
+        fails("E_TIMEOUT", open_store, url)
+        assert time.monotonic() - started < 5
+        thread.join(10)
+
+
 def test_answers_swapped_between_two_clients(server, name):
     """A relay gives each of two clients the answer to the other."""
     with contextlib.ExitStack() as stack:
