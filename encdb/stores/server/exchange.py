@@ -126,14 +126,12 @@ class Exchange:
         url = gateway.admit(token, name, action)
         if not self._identified or self._header(b"content-encoding"):
             raise refusals.malformed("the request has no id, or is compressed")
-        gateway.running += 1
         try:
-            return await self._run(token, name, action, url)
+            with gateway.under_way(token):
+                return await self._run(token, name, action, url)
         except EncdbError as error:
             self._facts["error"] = error.message
             raise refusals.public(error, name, Hidden.of(url)) from None
-        finally:
-            gateway.running -= 1
 
     def _header(self, name: bytes) -> list[bytes]:
         return [value for key, value in self._scope["headers"] if key == name]

@@ -5,7 +5,9 @@ A name is only ever looked up in the server's own list of stores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from encdb.errors import EncdbError
@@ -35,7 +37,7 @@ class Gateway:
         log: where it is written down.
 
     Attributes:
-        running: requests under way.
+        running: requests under way, by the name of their token.
         complete: whether every store was closed when the server ended.
     """
 
@@ -52,12 +54,12 @@ class Gateway:
         self.bodies = Bodies(limits)
         self._rates = Buckets(limits.rate, max(1.0, limits.rate * limits.burst))
         self._failures = Buckets(1 / limits.failure_seconds, limits.failures)
-        self.running = 0
+        self.running: Counter[str] = Counter()
         self.complete = True
         self.metrics.gauges = {
             "encdb_sessions": ("Open sessions.", lambda: len(self.sessions)),
             "encdb_snapshots": ("Open snapshots.", lambda: self.sessions.snapshots),
-            "encdb_running_requests": ("Requests under way.", lambda: self.running),
+            "encdb_running_requests": ("Requests under way.", self.running.total),
         }
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -117,6 +119,19 @@ class Gateway:
             raise refusals.read_only()
         if action in {"create", "receive"} and not self._allow_create:
             raise refusals.not_creating()
-        if self.running >= self.limits.requests:
+        if self.running.total() >= self.limits.requests:
             raise refusals.busy("requests")
+        if self.running[token.name] >= self.limits.requests_per_token:
+            raise refusals.busy("requests of this token")
         return url
+
+    @contextmanager
+    def under_way(self, token: Token) -> Iterator[None]:
+        """Count a request that was admitted."""
+        self.running[token.name] += 1
+        try:
+            yield
+        finally:
+            self.running[token.name] -= 1
+            if not self.running[token.name]:
+                del self.running[token.name]

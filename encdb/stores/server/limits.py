@@ -64,6 +64,11 @@ class Limits:
     failure_seconds: float = 6.0
 
     @property
+    def requests_per_token(self) -> int:
+        """Of the requests under way, those of one token: half, so that others always find room."""
+        return max(1, self.requests // 2)
+
+    @property
     def decoded_bytes(self) -> int:
         """Memory of one request's messages, beside the contents of their strings."""
         return 4 * self.request_bytes

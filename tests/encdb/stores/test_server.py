@@ -803,6 +803,23 @@ def test_too_fast_and_too_many(tmp_path, monkeypatch):
         assert (refused(running, "rate"), refused(running, "busy")) == (2, 1)
 
 
+def test_one_client_leaves_room_for_others(tmp_path):
+    with serving(tmp_path, requests=4) as running, contextlib.ExitStack() as stack:
+        one, two = (running.token(name=name, rights="write") for name in ("one", "two"))
+        head = (
+            f"POST /v1/vault/open HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {one}\r\n"
+            f"encdb-request: {'0' * 32}\r\ncontent-length: 100\r\n\r\n"
+        ).encode()
+        for _ in range(2):
+            stack.enter_context(contextlib.closing(dialled(running))).sendall(head)
+        wait_until(lambda: running.gateway.running["one"] == 2)
+        assert post(running, "/v1/vault/open", body(), token=one).status == 503
+        assert post(running, "/v1/vault/open", body(), token=two).status == 200
+        stack.close()
+        wait_until(lambda: not running.gateway.running)
+        assert post(running, "/v1/vault/open", body(), token=one).status == 200
+
+
 def test_buckets_fill_up_again():
     now = [0.0]
     buckets = Buckets(2.0, 3.0, kept=2, clock=lambda: now[0])
