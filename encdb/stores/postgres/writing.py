@@ -11,6 +11,9 @@ are looked at, and the second one commits or rolls back. Locks come in one order
 So commits of different writers do not wait for each other, and a merge or schema change waits for those
 that have begun; what it checks after that stays true until it ends. What a failed check has met is
 found out after the rollback.
+
+PostgreSQL lets new shares of a row overtake whoever waits for the row itself, so among many writers a merge
+could wait for ever. After a second it claims the writes of its tables, which keeps new commits out.
 """
 
 from __future__ import annotations
@@ -30,10 +33,14 @@ from .layout import Statement
 from .link import SERVER_NOW, Answer, BlobList, Link, Numbers
 
 Outcome = wire.Committed | wire.Stale | wire.Conflict
+HOLD_SECONDS: Final = 5
+"""For so long a merge that could not get its tables keeps others' commits out."""
 FOLDED_DAYS: Final = 7
 """Days for which the end of a writer whose deltas were all folded is remembered."""
 _DAY_SECONDS: Final = 86_400
 _ATTEMPTS: Final = 3
+_LOCK_SECONDS: Final = (1, HOLD_SECONDS, 0)
+"""How long a merge or schema change waits for its tables: among others, alone, and as long as it takes."""
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 _DELTA: Final[LiteralString] = (
@@ -56,6 +63,19 @@ _ADD_KEYS: Final[LiteralString] = (
 _REMOVE_KEYS: Final[LiteralString] = (
     "DELETE FROM {keys} AS k USING unnest(%s::BYTEA[], %s::BIGINT[]) AS gone (tag, label)"
     " WHERE k.tbl = %s AND k.tag = gone.tag AND k.label = gone.label"
+)
+# Each wait for one of the sharers is short, so a limit of the time for one lock would not do.
+_PATIENCE: Final[LiteralString] = "SELECT set_config('statement_timeout', %s, true)"
+_SHARE: Final[LiteralString] = (
+    # Who is held up by a claim takes no share either, or the claim's holder would go on waiting.
+    "SELECT epoch FROM {tables} WHERE tbl = %s AND NOT EXISTS (SELECT FROM {claims}"
+    f" WHERE tbl = %s AND kind = 'write' AND holder <> %s AND deadline > {SERVER_NOW}) FOR SHARE"
+)
+_HOLD: Final[LiteralString] = (
+    "INSERT INTO {claims} AS held (tbl, kind, holder, deadline)"
+    f" SELECT tbl, 'write', %s, {SERVER_NOW} + %s FROM {{tables}} WHERE tbl = ANY(%s) ORDER BY tbl"
+    " ON CONFLICT (tbl, kind) DO UPDATE SET holder = excluded.holder, deadline = excluded.deadline"
+    f" WHERE held.deadline <= {SERVER_NOW} RETURNING tbl"
 )
 _BURY: Final[LiteralString] = (
     "INSERT INTO {tombstones} (tbl, label) SELECT %s, unnest(%s::BIGINT[]) ON CONFLICT DO NOTHING"
@@ -103,7 +123,7 @@ def apply(link: Link, commit: wire.Commit) -> Outcome:
     """
     for _ in range(_ATTEMPTS):
         try:
-            _attempt(link, commit)
+            _patiently(link, commit)
         except _Again:
             continue
         except Refused as refused:
@@ -118,8 +138,43 @@ class _Done(Exception):  # noqa: N818 - the same.
     """This very commit was carried out before."""
 
 
-def _attempt(link: Link, commit: wire.Commit) -> None:
-    steps = _plan(commit)
+def _patiently(link: Link, commit: wire.Commit) -> None:
+    """One attempt, which keeps other writers out for a moment if it cannot get its tables otherwise."""
+    held: list[int] = []
+    try:
+        for seconds in _LOCK_SECONDS if _is_exclusive(commit) else (0,):
+            try:
+                return _attempt(link, commit, seconds)
+            except psycopg.errors.QueryCanceled:
+                if not seconds:
+                    raise
+                held += _hold(link, commit)
+    finally:
+        if held and link.is_open:
+            address = (Numbers(held), commit.holder)
+            link.one(
+                "DELETE FROM {claims} WHERE tbl = ANY(%s) AND kind = 'write' AND holder = %s",
+                *address,
+            )
+    raise AssertionError("the loop returns or raises")
+
+
+def _is_exclusive(commit: wire.Commit) -> bool:
+    """Whether it needs tables for itself."""
+    return commit.catalog is not None or any(one.swap is not None for one in commit.changes)
+
+
+def _hold(link: Link, commit: wire.Commit) -> list[int]:
+    """Claim the writes of the tables that a commit needs for itself, as far as nobody else has them."""
+    tables = [change.table for change in commit.changes if change.swap is not None]
+    if commit.catalog is not None:
+        tables = [table for (table,) in link.one("SELECT tbl FROM {tables}").rows]
+    taken = link.one(_HOLD, commit.holder, HOLD_SECONDS, Numbers(tables))
+    return [table for (table,) in taken.rows]
+
+
+def _attempt(link: Link, commit: wire.Commit, seconds: int) -> None:
+    steps = _plan(commit, seconds, link.address.statement_seconds)
     try:
         answers = link.run((_BEGIN, ()), *(one.statement for one in steps))[1:]
         failed = _failed_step(commit, steps, answers)
@@ -147,8 +202,10 @@ def roll_back(link: Link) -> None:
 # --- What is sent -----------------------------------------------------------------------------------
 
 
-def _plan(commit: wire.Commit) -> list[_Step]:
+def _plan(commit: wire.Commit, seconds: int, longest: int) -> list[_Step]:
     steps, catalog = _Steps(), commit.catalog
+    if seconds:
+        steps.add("patience", _PATIENCE, f"{seconds}s")
     if catalog is not None:
         steps.add("lock", "SELECT tbl FROM {tables} ORDER BY tbl FOR NO KEY UPDATE")
         steps.add("lock", "SELECT id FROM {heads} FOR NO KEY UPDATE")
@@ -169,13 +226,13 @@ def _plan(commit: wire.Commit) -> list[_Step]:
                 expected=len(made),
             )
     for change in commit.changes:
-        steps.add(
-            f"epoch {change.table}",
-            "SELECT epoch FROM {tables} WHERE tbl = %s FOR NO KEY UPDATE"
-            if change.swap is not None
-            else "SELECT epoch FROM {tables} WHERE tbl = %s FOR SHARE",
-            change.table,
-        )
+        if change.swap is not None:
+            whole: LiteralString = "SELECT epoch FROM {tables} WHERE tbl = %s FOR NO KEY UPDATE"
+            steps.add(f"epoch {change.table}", whole, change.table)
+        else:
+            steps.add(f"epoch {change.table}", _SHARE, change.table, change.table, commit.holder)
+    if seconds:
+        steps.add("patience", _PATIENCE, f"{longest}s")
     # After the locks, so that nothing of this can change before the transaction ends.
     steps.add("version", "SELECT catalog_version FROM {heads}")
     if commit.changes:
@@ -370,7 +427,7 @@ def _failed_step(
         if (name := _check(commit, by_table, step, answer)) is not None
     ]
     # That the schema or the merges have moved on explains whatever else failed.
-    for kind in ("catalog", "epoch"):
+    for kind in ("catalog", "epoch", "held", "absent"):
         for name in failed:
             if name.partition(" ")[0] == kind:
                 return name
@@ -388,7 +445,7 @@ def _check(
             return None if answer.rows == [(commit.catalog_version,)] else "catalog"
         case "epoch" if step.expected is None:
             if not answer.rows:
-                return f"catalog {table}"
+                return f"absent {table}"
             failed = answer.rows != [(by_table[int(table)].epoch,)]
         case "held":
             failed = bool(answer.rows)
@@ -447,6 +504,8 @@ def _explain(link: Link, commit: wire.Commit, failed: str) -> None:
     match kind:
         case "catalog" | "epoch":
             raise Refused(wire.Stale(kind, table))
+        case "absent":
+            raise Refused(wire.Stale("catalog", table))
         case "created":
             raise Refused(wire.Stale("catalog"))
         case "held":

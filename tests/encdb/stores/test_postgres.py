@@ -838,6 +838,43 @@ def test_of_many_that_create_one_store_one_succeeds(store_kind: StoreKind, store
     open_store(store_url).close()
 
 
+def test_a_merge_gets_its_turn_among_shares_that_never_end(
+    store: Store, store_kind: PostgresKind, store_url: str
+):
+    """New shares of a row overtake whoever waits for the row itself, until a claim keeps them out."""
+    import psycopg
+
+    database, schema = store_kind.split(store_url)
+    claimed, over = threading.Event(), time.monotonic() + 20
+    turns = [threading.Semaphore(1), threading.Semaphore(0)]
+
+    def share(place: int) -> None:
+        """Let the last share go while the other one has its own, and take a new one."""
+        with psycopg.connect(database) as connection:
+            while not claimed.is_set() and time.monotonic() < over:
+                turns[place].acquire(timeout=1)
+                connection.commit()
+                connection.execute(f'SELECT epoch FROM "{schema}".tables FOR SHARE')
+                kinds = connection.execute(f'SELECT kind FROM "{schema}".claims').fetchall()
+                if kinds == [("write",)]:
+                    claimed.set()
+                time.sleep(0.01)
+                turns[1 - place].release()
+
+    threads = [threading.Thread(target=share, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(0.2)
+        assert store.commit(commit(change(swap=swap(1)))) == wire.Committed()
+        assert claimed.is_set()
+    finally:
+        for thread in threads:
+            thread.join()
+    with psycopg.connect(database) as connection:
+        assert connection.execute(f'SELECT * FROM "{schema}".claims').fetchall() == []
+
+
 @pytest.mark.parametrize(
     ("change_of_type", "request_"),
     [
