@@ -104,7 +104,11 @@ class SqliteStore:
                 )
             with translated(self._path):
                 writer = connect(self._path)
-                claims.prepare(writer)
+                try:
+                    claims.prepare(writer)
+                except BaseException:
+                    writer.close()
+                    raise
             self._writer = writer
         return self._writer
 
