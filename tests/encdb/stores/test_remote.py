@@ -401,6 +401,7 @@ def test_a_server_that_restarts_is_found_again(tmp_path, monkeypatch):
             fails("E_CONNECTION_LOST", snapshot.read, rows)
         assert len(commits.rows(store)) == 2
         running.stop()
+        monkeypatch.setattr("encdb.stores.remote.repeating._BROKEN_SECONDS", 0.8)
         begun = time.monotonic()
         fails("E_CONNECTION_FAILED", commits.rows, store)
         assert 0.5 < time.monotonic() - begun < 8
@@ -427,7 +428,8 @@ def test_an_outcome_that_nobody_can_tell(server, relay, name):
         assert len(commits.rows(store)) == 1
 
 
-def test_what_was_not_sent_completely_has_no_unknown_outcome(server, relay, name):
+def test_what_was_not_sent_completely_has_no_unknown_outcome(server, relay, name, monkeypatch):
+    monkeypatch.setattr("encdb.stores.remote.repeating._BROKEN_SECONDS", 0.4)
     with contextlib.closing(open_store(relay.url(name) + "?timeout=1")) as store:
         big = a_commit(1, size=6 << 20)
         relay.arm(up=1 << 20)

@@ -397,7 +397,7 @@ def wait_until(condition, seconds=10):
 
 
 def test_what_is_left_alone_is_closed(tmp_path, monkeypatch):
-    with serving(tmp_path, snapshot_seconds=0.2, session_seconds=1.2) as running:
+    with serving(tmp_path, snapshot_seconds=0.2, session_seconds=0.8) as running:
         monkeypatch.setenv("ENCDB_TOKEN", running.token())
         store = open_store(running.url("vault"))
         with store.snapshot() as snapshot:
@@ -610,10 +610,10 @@ def dialled(server):
     return connection
 
 
-def heard(connection):
-    """Everything until the server closes the connection, or has nothing to say for a second."""
+def heard(connection, seconds=0.6):
+    """Everything until the server closes the connection, or has nothing to say for a while."""
     parts = []
-    connection.settimeout(0.6)
+    connection.settimeout(seconds)
     with contextlib.suppress(ConnectionResetError, TimeoutError):
         while part := connection.recv(1 << 16):
             parts.append(part)
@@ -624,7 +624,7 @@ def spoken(server, data):
     """What the server says to these bytes."""
     with contextlib.closing(dialled(server)) as connection:
         connection.sendall(data)
-        return heard(connection)
+        return heard(connection, 0.3)
 
 
 @pytest.mark.parametrize(
