@@ -16,10 +16,12 @@ from sqlglot import exp
 
 from encdb.errors import (
     ConflictError,
+    DatabaseError,
     DataError,
     NotSupportedError,
     OperationalError,
     ProgrammingError,
+    TamperError,
     err,
 )
 from encdb.stores.base import Store, StoreSnapshot
@@ -416,19 +418,18 @@ class Session:
     def _committed(self, tables: set[int]) -> None:
         """After a commit: read it back, verify it, pin it, and merge what has grown.
 
-        The transaction is durable, so a store that cannot be reached now is no failure of it: what
-        was acknowledged is then looked for by the next statement.
+        The transaction is durable, so nothing of this is a failure of it but what shows that the store
+        has lied. What was acknowledged is then looked for by the next statement, a pin that cannot be
+        written is reported by :meth:`close`, and a merge that could not run will run later.
         """
         try:
             with self.reading():
                 pass
-        except OperationalError:
-            return
-        self.remember()
-        try:
+            self.remember()
             self.maintenance.after_commit(tables)
-        except OperationalError:
-            # A merge that could not run now will run later.
+        except TamperError:
+            raise
+        except DatabaseError:
             return
 
     def vacuum(self, name: str | None) -> None:

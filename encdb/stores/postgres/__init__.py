@@ -1,9 +1,10 @@
 """The PostgreSQL store: relations in a schema of its own, for a team of clients.
 
-``address`` reads URLs, ``link`` keeps a connection and sends batches, ``schema`` lays out the relations,
-``creation`` makes and recognises them, ``reading`` answers from a snapshot, ``writing`` applies commits,
-``staging`` leases numbers and writes unpublished pages, ``receiving`` takes a copy of another store,
-``failures`` translates errors, and ``store`` puts them behind the protocol of :mod:`encdb.stores.base`.
+``address`` reads URLs, ``link`` keeps a connection and sends batches through ``pipeline``, ``schema``
+lays out the relations, ``creation`` makes and recognises them, ``reading`` answers from a snapshot,
+``writing`` applies commits (``steps`` says what is sent, ``verdict`` what came back), ``staging``
+leases numbers and writes unpublished pages, ``receiving`` takes a copy of another store, ``failures``
+translates errors, and ``store`` puts them behind the protocol of :mod:`encdb.stores.base`.
 
 Needs the extra ``postgres`` (psycopg 3), PostgreSQL 13 or newer, and neither an extension nor a
 superuser. What the server shows to whoever runs it, or reads its logs and files, is in

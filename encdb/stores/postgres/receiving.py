@@ -29,7 +29,8 @@ from .layout import Statement
 from .link import SERVER_NOW, BlobList, Link, Numbers
 from .reading import PostgresSnapshot, SeenHeads
 from .staging import copy_in, delete_blobs
-from .writing import DROP, roll_back
+from .steps import DROP
+from .writing import roll_back
 
 _CLAIM_SECONDS: Final = 60
 _BEGIN: Final[Statement] = ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", ())
