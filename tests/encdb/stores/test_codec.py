@@ -71,6 +71,7 @@ def test_a_message_comes_back(name, data):
     assert body(*decode(encoded)) == encoded
 
 
+@settings(max_examples=40)
 @given(st.lists(ANY, max_size=6))
 def test_several_messages_come_back_through_frames(messages):
     data = framed(*messages)
