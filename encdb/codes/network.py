@@ -106,7 +106,7 @@ NETWORK: Final[dict[str, CodeInfo]] = {
         "72000",
         1,
         "A transaction read from one state for longer than the store keeps it.",
-        "Repeat the transaction, and keep it shorter or raise snapshot_seconds in the URL",
+        "Repeat the transaction, and keep it shorter; a PostgreSQL URL can raise snapshot_seconds",
     ),
     "E_STORE_INCOMPLETE": CodeInfo(
         "Incomplete copy",

@@ -210,8 +210,8 @@ STORAGE: Final[dict[str, CodeInfo]] = {
         "No such store",
         "58P01",
         1,
-        "There is no file at the store's path.",
-        "Check the path, or make the store with encdb init",
+        "There is no store at the path or URL.",
+        "Check the path or URL, or make the store with encdb init",
     ),
     "E_STORE_READ_ONLY": CodeInfo(
         "Store read only",
