@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import ssl
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -173,12 +172,14 @@ class Client:
         final: bool = False,
     ) -> list[Any]:
         """Send one request and read its answer."""
+        ended = threading.Event()
         try:
             connection = self._connected()
-            request = self._send(connection, action, messages, self._snapshot)
             if final:
-                session, number = self.session, self._number
-                self._interruption.by(lambda: self._ask_to_stop(connection, session, number))
+                # From before it is sent, since the server may be at work before this thread goes on.
+                call = Call(self.session, self._number + 1)
+                self._interruption.by(lambda: self._ask_to_stop(connection, call, ended))
+            request = self._send(connection, action, messages, self._snapshot)
             reply = self._receive(connection, request, expected)
         except BaseException:
             # Whatever ended this, Ctrl-C included: an answer may still come, and is not the next one's.
@@ -186,6 +187,7 @@ class Client:
             raise
         finally:
             self._interruption.by(None)
+            ended.set()
         if reply.status == GONE:
             self.session = NO_SESSION
         if reply.status != 200:
@@ -262,21 +264,25 @@ class Client:
 
     # --- Interrupting a commit ----------------------------------------------------------------------
 
-    def _ask_to_stop(self, connection: Connection, session: bytes, number: int) -> None:
-        """Ask the server to give a commit up; its own answer says whether it did."""
+    def _ask_to_stop(self, connection: Connection, call: Call, ended: threading.Event) -> None:
+        """Ask the server to give a commit up; its own answer says whether it did.
+
+        Args:
+            connection: on which the commit was sent; cut if there is no answer within some seconds.
+            call: the commit's session and number.
+            ended: set once nobody waits for the answer any more.
+        """
 
         def ask() -> None:
             with suppress(Broken, EncdbError):
                 other = Connection(self.address, self._tls)
                 try:
-                    call, request = Call(session, number), secrets.token_bytes(ID_BYTES)
+                    request = secrets.token_bytes(ID_BYTES)
                     self._send_call(other, "interrupt", request, call, ())
                     read_reply(other.receive(), request, [])
                 finally:
                     other.close()
-            deadline = time.monotonic() + _ENDING_SECONDS
-            while self._connection is connection and time.monotonic() < deadline:
-                time.sleep(0.05)
-            connection.cut()
+            if not ended.wait(_ENDING_SECONDS):
+                connection.cut()
 
         threading.Thread(target=ask, name="encdb-interrupt", daemon=True).start()
