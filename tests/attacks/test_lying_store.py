@@ -32,7 +32,7 @@ from tests.attacks.lying_store import Honest, Lie, LyingStore, Rows, World, forg
 from tests.fixtures.kinds import StoreKind
 
 # What is said above an honest store hardly depends on which store that is.
-pytestmark = [pytest.mark.every_store, pytest.mark.sampled(3)]
+pytestmark = [pytest.mark.every_store, pytest.mark.sampled(6)]
 
 QUESTIONS = (
     "SELECT * FROM people",
