@@ -177,7 +177,7 @@ def test_urls_through_a_relay() -> None:
         assert target.port == 5432
         away = target.through(6000, 1.0)
         assert (away.url, away.rtt) == (url.format(6000), 1.0)
-    assert Target("", "", "/tmp/plain.db").port is None
+    assert Target("", "", "plain.db").port is None
 
 
 def _received(connection: socket.socket) -> bytes:

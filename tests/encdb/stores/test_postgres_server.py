@@ -52,7 +52,7 @@ def test_the_role_has_no_more_rights_than_a_store_needs():
             "CREATE EXTENSION file_fdw",
             "CREATE TABLE public.t (a INT)",
             f"DROP DATABASE {DATABASE}",
-            "COPY (SELECT 1) TO '/tmp/x'",
+            "COPY (SELECT 1) TO '/srv/x'",
         ):
             with pytest.raises(psycopg.Error):
                 connection.execute(refused)
