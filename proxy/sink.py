@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from indexes.labels import BLOCK
 
-from .execute.write import check_not_null, check_unique, derive, duplicate, fresh_ordinals
+from .derive import derive
+from .execute.write import check_not_null, check_unique, duplicate, fresh_ordinals
 from .overlay import NewRows
 from .state import TableState
 from .transaction import BULK_ROWS, Transaction

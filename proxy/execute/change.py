@@ -18,6 +18,7 @@ from encdb.errors import IntegrityError, NotSupportedError, err
 from indexes.types import ColumnType, Kind
 from proxy.arrow import Array, Ordinals, one_array, one_batch, pick
 from proxy.catalog import Catalog, Column, Table
+from proxy.derive import derive, position_of
 from proxy.result import Result, done
 from proxy.snapshot import DatabaseState
 from proxy.sql import statements as sql
@@ -41,7 +42,7 @@ from proxy.values import cast_batch, result_columns, to_arrow
 from .access import Access
 from .exchange import engine_table, normal
 from .select import Selector
-from .write import check_not_null, check_unique, derive, fresh_ordinals, position_of, remove
+from .write import check_not_null, check_unique, fresh_ordinals, remove
 
 NOTHING: Ordinals = np.empty(0, dtype=np.int64)
 PLAN_CACHE = 512

@@ -24,6 +24,7 @@ from proxy.arrow import Ordinals, one_array, reorder_batch
 from proxy.bulk import BulkLoad
 from proxy.catalog import Catalog, Index, Table, suggest
 from proxy.claims import PATIENCE_SECONDS, Pauses, commit_patiently, require_free
+from proxy.derive import derive
 from proxy.keyspace import sha256
 from proxy.overlay import NewRows
 from proxy.snapshot import DatabaseState
@@ -33,7 +34,7 @@ from proxy.state import TableState
 from proxy.transaction import ATTEMPTS_BEFORE_HOLDING, Writer, conflict
 
 from .view import TableView
-from .write import derive, duplicate
+from .write import duplicate
 
 ATTEMPTS = 8
 SCAN_ROWS = 16 * BLOCK

@@ -1,99 +1,29 @@
-"""From new values to everything that is stored for them, and the constraints they must meet.
+"""The constraints that new rows must meet, the numbers they get, and what goes with removed ones.
 
-A statement's rows are checked and indexed as one batch before the transaction sees any of them, so a
-statement that fails leaves nothing behind.
+A statement's rows are checked as one batch before the transaction sees any of them, so a statement that
+fails leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from encdb.errors import IntegrityError, err
-from indexes.methods import equality, keyword
-from indexes.methods import range as range_method
-from indexes.multimap.postings import PostingBatch
-from proxy.arrow import Array, Ordinals, one_array
+from indexes.methods import equality
+from proxy.arrow import Ordinals, one_array
 from proxy.catalog import Index, Table
+from proxy.derive import keyword_postings
 from proxy.integrity import tampered
-from proxy.keyspace import TableKeys
 from proxy.leases import Leases
 from proxy.manifest import Totals
 from proxy.overlay import NewRows, RemovedRows, UniqueWords
-from proxy.search.analysis import Analysis
 
 from .lookup import candidates
 from .view import TableView, as_array
-
-
-def derive(table: Table, keys: TableKeys, rows: pa.RecordBatch, ordinals: Ordinals) -> NewRows:
-    """Index entries, unique tags and statistics of new rows.
-
-    Args:
-        table: the schema.
-        keys: the table's keys.
-        rows: n rows, all columns in table order.
-        ordinals: int64[n] ascending, freshly leased.
-    """
-    hashed: list[PostingBatch] = []
-    ranges: dict[int, tuple[npt.NDArray[np.uint64], Ordinals]] = {}
-    tags: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]] = {}
-    words: dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]] = {}
-    statistics: Totals = {}
-    for index in table.indexes:
-        arrays = [rows.column(position_of(table, number)) for number in index.columns]
-        types = [table.column_by_id(number).type for number in index.columns]
-        if index.method == "equality":
-            terms, valid = equality.words(keys.index_words(index.id), arrays, types)
-            chosen = np.flatnonzero(valid)
-            hashed.append(PostingBatch.of(terms[chosen], ordinals[chosen]))
-            if index.unique:
-                words[index.id] = (terms, valid)
-                tags[index.id] = equality.tags(keys.index_tags(index.id), arrays, types)
-        elif index.method == "range":
-            entries, valid = range_method.keys(arrays[0], types[0])
-            chosen = np.flatnonzero(valid)
-            ranges[index.id] = (entries[chosen], ordinals[chosen])
-            missing = np.flatnonzero(~valid)
-            null_words = np.full(len(missing), keys.null_word(index.id), dtype=np.uint64)
-            hashed.append(PostingBatch.of(null_words, ordinals[missing]))
-        else:
-            batch, totals = keyword_postings(index, keys, arrays, ordinals)
-            hashed.append(batch)
-            statistics[index.id] = totals
-    return NewRows(
-        ordinals=ordinals,
-        rows=rows,
-        hashed=[batch for batch in hashed if len(batch)],
-        ranges={number: one for number, one in ranges.items() if len(one[1])},
-        tags=tags,
-        statistics=statistics,
-        unique_words=words,
-    )
-
-
-def position_of(table: Table, column_id: int) -> int:
-    """Place of a column in the table's row."""
-    for place, column in enumerate(table.columns):
-        if column.id == column_id:
-            return place
-    raise KeyError(column_id)
-
-
-def keyword_postings(
-    index: Index, keys: TableKeys, arrays: Sequence[Array], ordinals: Ordinals
-) -> tuple[PostingBatch, tuple[int, list[int]]]:
-    """Postings of a keyword index, and its totals: documents, and tokens of each field."""
-    analysis = Analysis.from_options(index.options)
-    fields = [analysis.analyser.many(array.to_pylist()) for array in arrays]
-    documents = [list(one) for one in zip(*fields, strict=True)]
-    batch, statistics = keyword.postings(
-        keys.index_words(index.id), documents, ordinals, positions=analysis.positions
-    )
-    return batch, (statistics.documents, list(statistics.tokens))
 
 
 def remove(view: TableView, ordinals: Ordinals) -> RemovedRows:

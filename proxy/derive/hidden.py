@@ -1,0 +1,40 @@
+"""Entries of equality and range indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from indexes.methods import equality
+from indexes.methods import range as range_method
+from indexes.multimap.postings import PostingBatch
+from proxy.arrow import Array
+from proxy.catalog import Index
+from proxy.keyspace import TableKeys
+
+from .collected import Collected, types_of
+
+
+def equality_entries(
+    index: Index, keys: TableKeys, arrays: Sequence[Array], into: Collected
+) -> None:
+    """A word for each tuple of values; and tags, if the index is unique."""
+    types = types_of(into.table, index)
+    terms, valid = equality.words(keys.index_words(index.id), arrays, types)
+    chosen = np.flatnonzero(valid)
+    into.hashed.append(PostingBatch.of(terms[chosen], into.ordinals[chosen]))
+    if index.unique:
+        into.words[index.id] = (terms, valid)
+        into.tags[index.id] = equality.tags(keys.index_tags(index.id), arrays, types)
+
+
+def range_entries(index: Index, keys: TableKeys, arrays: Sequence[Array], into: Collected) -> None:
+    """An ordered key for each value, and one word for all rows without a value."""
+    (kind,) = types_of(into.table, index)
+    entries, valid = range_method.keys(arrays[0], kind)
+    chosen = np.flatnonzero(valid)
+    into.ranges[index.id] = (entries[chosen], into.ordinals[chosen])
+    missing = np.flatnonzero(~valid)
+    null_words = np.full(len(missing), keys.null_word(index.id), dtype=np.uint64)
+    into.hashed.append(PostingBatch.of(null_words, into.ordinals[missing]))
