@@ -22,6 +22,8 @@ from indexes.types import ColumnType
 
 FIRST_COLUMN_ID = 1
 MAX_COLUMNS = 1600
+NAME_BYTES = 256
+"""Longest name of a table, column, index or join group, in bytes of UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,13 @@ class Index:
     """Catalog version that made the index: every delta written before it has been folded."""
     complete: int = 0
     """Epoch from which on the table's segments cover the index."""
+    include: tuple[int, ...] = ()
+    """Columns of ``INCLUDE (…)``: kept beside the entries, so that no row need be fetched for them."""
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """Every column whose value the entries of a covering index hold, the indexed ones first."""
+        return (*self.columns, *self.include)
 
     def option(self, name: str, default: str) -> str:
         """The value given in ``WITH (name = …)``, or ``default``."""
@@ -253,6 +262,7 @@ def _table_out(table: Table) -> dict[str, Any]:
                 list(i.options),
                 i.created,
                 i.complete,
+                list(i.include),
             ]
             for i in table.indexes
         ],
@@ -285,6 +295,7 @@ def _table_in(body: dict[str, Any]) -> Table:
                 tuple((key, value) for key, value in options),
                 created,
                 complete,
+                tuple(include),
             )
             for (
                 number,
@@ -296,6 +307,7 @@ def _table_in(body: dict[str, Any]) -> Table:
                 options,
                 created,
                 complete,
+                include,
             ) in body["indexes"]
         ),
         checks=tuple(Check(name, expression) for name, expression in body["checks"]),

@@ -7,11 +7,11 @@ import secrets
 from collections.abc import Sequence
 
 from encdb.errors import NotSupportedError, ProgrammingError, err
-from indexes.types import ColumnType, Kind
 
 from .catalog import (
     FIRST_COLUMN_ID,
     MAX_COLUMNS,
+    NAME_BYTES,
     Catalog,
     Check,
     Column,
@@ -20,10 +20,8 @@ from .catalog import (
     Table,
     index_name,
 )
-from .search.analysis import Analysis
+from .definitions import DEFINITIONS, declare
 from .sql.statements import CreateIndex, CreateTable
-
-NAME_BYTES = 256
 
 
 def create_table(catalog: Catalog, statement: CreateTable) -> tuple[Catalog, Table]:
@@ -107,8 +105,7 @@ def add_unique(
             default = index_name(catalog, table, (), "pkey")
     else:
         default = index_name(catalog, table, names, "key")
-    for column_id in columns:
-        require_equality(table.column_by_id(column_id).type, table, column_id)
+    DEFINITIONS["equality"].declare([table.column(one) for one in names], (), ())
     index = Index(
         id=table.next_index_id,
         name=name or default,
@@ -138,95 +135,22 @@ def create_index(
     ``complete`` is the epoch whose manifest will cover the rows there are.
     """
     table = catalog.table(statement.table)
-    columns = tuple(table.column(name).id for name in statement.columns)
-    if len(set(columns)) != len(columns):
-        raise err(ProgrammingError, "E_DUPLICATE_NAME", "a column is named twice")
-    types = [table.column_by_id(number).type for number in columns]
-    if statement.unique and statement.method != "equality":
-        raise err(
-            NotSupportedError,
-            "E_NOT_SUPPORTED",
-            f"a unique index by {statement.method} is not served",
-            "Use CREATE UNIQUE INDEX … USING equality.",
-        )
-    options = index_options(statement)
-    if statement.method == "equality":
-        for column_id, _ in zip(columns, types, strict=True):
-            require_equality(table.column_by_id(column_id).type, table, column_id)
-    elif statement.method == "range":
-        require_range(table, columns, types)
-    else:
-        require_text(table, columns, types)
+    declared = declare(table, statement)
     name = statement.name or index_name(catalog, table, statement.columns, "idx")
     check_name(name, "index")
     index = Index(
         id=table.next_index_id,
         name=name,
         method=statement.method,
-        columns=columns,
+        columns=declared.columns,
         unique=statement.unique,
-        options=options,
+        options=declared.options,
         created=catalog.version + 1,
         complete=complete,
+        include=declared.include,
     )
     changed = with_index(catalog, table, index)
     return catalog.with_table(changed), changed, index
-
-
-def index_options(statement: CreateIndex) -> tuple[tuple[str, str], ...]:
-    """The options of an index, checked and in their normal form."""
-    if statement.method == "keyword":
-        return Analysis.from_options(statement.options).to_options()
-    if statement.options:
-        raise err(
-            ProgrammingError,
-            "E_UNKNOWN_OPTION",
-            f"an index by {statement.method} has no options",
-        )
-    return ()
-
-
-def require_equality(kind: ColumnType, table: Table, column_id: int) -> None:
-    """Refuse equality on types whose equal values have several encodings."""
-    if kind.kind in (Kind.JSON, Kind.INTERVAL):
-        raise err(
-            NotSupportedError,
-            "E_INDEX_TYPE",
-            f'column "{table.column_by_id(column_id).name}" is {kind.sql}, which has no equality '
-            "index",
-            "Index a column of another type.",
-        )
-
-
-def require_range(table: Table, columns: Sequence[int], types: Sequence[ColumnType]) -> None:
-    """Refuse a range index on several columns or on a type without an order."""
-    if len(columns) != 1:
-        raise err(
-            NotSupportedError,
-            "E_NOT_SUPPORTED",
-            "a range index on several columns is not served",
-            "Index each column by itself.",
-        )
-    if not types[0].ordered:
-        raise err(
-            NotSupportedError,
-            "E_INDEX_TYPE",
-            f'column "{table.column_by_id(columns[0]).name}" is {types[0].sql}, which has no order',
-            "Index a column of another type.",
-        )
-
-
-def require_text(table: Table, columns: Sequence[int], types: Sequence[ColumnType]) -> None:
-    """Refuse a keyword index on anything but TEXT."""
-    for column_id, kind in zip(columns, types, strict=True):
-        if kind.kind is not Kind.TEXT:
-            raise err(
-                NotSupportedError,
-                "E_INDEX_TYPE",
-                f'column "{table.column_by_id(column_id).name}" is {kind.sql}; a keyword index '
-                "takes TEXT",
-                "Index a TEXT column.",
-            )
 
 
 def drop_index(catalog: Catalog, table: Table, index: Index) -> Catalog:

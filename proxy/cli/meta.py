@@ -147,6 +147,7 @@ def schema_of(table: Table) -> Iterator[str]:
         yield (
             f"CREATE INDEX {quoted(index.name)} ON {quoted(table.name)} "
             f"USING {index.method} ({_name_list(table, index.columns)})"
+            + (f" INCLUDE ({_name_list(table, index.include)})" if index.include else "")
             + (f" WITH ({options})" if options else "")
             + ";"
         )

@@ -45,11 +45,12 @@ def create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
             ProgrammingError,
             "E_UNKNOWN_METHOD",
             "CREATE INDEX names no method",
-            f"Write CREATE INDEX ON {table} USING equality (…), or range, or keyword",
+            f"Write CREATE INDEX ON {table} USING equality (…), or another of: {', '.join(METHODS)}",
         )
     if unique and method != "equality":
         raise unsupported(f"a UNIQUE index with the method {method}", "Use equality")
     columns = _index_columns(cursor)
+    include = _index_columns(cursor, columns) if cursor.skip("INCLUDE") else ()
     options = _options(cursor) if cursor.skip("WITH") else ()
     if cursor.at("WHERE"):
         raise unsupported("a partial index", "Leave WHERE out")
@@ -61,6 +62,7 @@ def create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
         table=table,
         method=method,
         columns=columns,
+        include=include,
         options=options,
         unique=unique,
         if_not_exists=if_not_exists,
@@ -78,7 +80,8 @@ def check_method(name: str) -> str:
     raise err(ProgrammingError, "E_UNKNOWN_METHOD", f'there is no index method "{name}"', fix)
 
 
-def _index_columns(cursor: Cursor) -> tuple[str, ...]:
+def _index_columns(cursor: Cursor, before: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """``(name [, …])``; a name that is among those ``before``, or comes twice, is an error."""
     cursor.expect("(")
     columns: list[str] = []
     while True:
@@ -87,7 +90,7 @@ def _index_columns(cursor: Cursor) -> tuple[str, ...]:
         name = cursor.name("a column")
         if cursor.at("("):
             raise unsupported("an index on an expression", "Index a column")
-        if fold(name) in {fold(column) for column in columns}:
+        if fold(name) in {fold(column) for column in (*before, *columns)}:
             raise err(ProgrammingError, "E_DUPLICATE_COLUMN", f'the index names "{name}" twice')
         columns.append(name)
         if cursor.at("ASC") or cursor.at("DESC") or cursor.at("NULLS") or cursor.at("COLLATE"):

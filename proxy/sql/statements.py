@@ -95,6 +95,7 @@ class CreateIndex(Statement):
     table: str
     method: str
     columns: tuple[str, ...]
+    include: tuple[str, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     unique: bool = False
     if_not_exists: bool = False

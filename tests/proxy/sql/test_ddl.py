@@ -205,7 +205,9 @@ def test_create_index():
         ("CREATE INDEX ON t USING range (a DESC)", "E_NOT_SUPPORTED", "DESC"),
         ("CREATE INDEX ON t USING range (a) WHERE a > 1", "E_NOT_SUPPORTED", "WHERE"),
         ("CREATE INDEX ON t USING range (a, A)", "E_DUPLICATE_COLUMN", "twice"),
-        ("CREATE INDEX ON t USING range (a) INCLUDE (b)", "E_NOT_SUPPORTED", "INCLUDE"),
+        ("CREATE INDEX ON t USING range (a) INCLUDE (b, B)", "E_DUPLICATE_COLUMN", "twice"),
+        ("CREATE INDEX ON t USING range (a) INCLUDE (b, A)", "E_DUPLICATE_COLUMN", "twice"),
+        ("CREATE INDEX ON t USING range (a) INCLUDE ()", "E_SYNTAX", "column"),
         ("CREATE INDEX ON t USING keyword (a) WITH (x = 1, X = 2)", "E_UNKNOWN_OPTION", "twice"),
         ("CREATE INDEX CONCURRENTLY i ON t USING range (a)", "E_NOT_SUPPORTED", "CONCURRENTLY"),
     ],
@@ -215,6 +217,12 @@ def test_indexes_that_are_refused(text, code, said):
         parse_one(text)
     assert caught.value.code == code
     assert said in str(caught.value)
+
+
+def test_included_columns():
+    found = parse_one('CREATE INDEX ON t USING range (a, b) INCLUDE (c, "D e") WITH (x = 1)')
+    assert (found.columns, found.include) == (("a", "b"), ("c", "D e"))
+    assert found.options == (("x", "1"),)
 
 
 def test_drop():
