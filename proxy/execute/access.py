@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from indexes.methods import equality
 from indexes.types import ColumnType, Kind
 from proxy.arrow import Array, Chunked, Ordinals, one_array, pick
 from proxy.catalog import Index
@@ -23,9 +22,13 @@ from proxy.sql.names import ORDINAL
 from proxy.sql.predicates import EVERYTHING, And, Equals, Literal, Operand, Predicate
 
 from .exchange import engine_table
-from .lookup import Lookup, candidates, constants, literal
+from .lookup import Lookup
 from .match import IndexedMatch, covering_index, match_column
 from .ordered import end_rows
+from .probes import Context
+from .probes.base import candidates, constants, literal
+from .probes.equality import words_of_arrays
+from .probes.ordered import within
 from .view import TableView
 
 _INTEGER_BITS = {Kind.SMALLINT: 16, Kind.INTEGER: 32, Kind.BIGINT: 64}
@@ -82,7 +85,7 @@ class Access:
         predicate = access.predicate
         if predicate is not None and predicate != EVERYTHING:
             bound = bind(predicate, access.table, self._parameters)
-            lookup = Lookup(self.view, self._match)
+            lookup = Lookup(self._context)
             self.ordinals = lookup.find(bound.predicate)
             self.used = lookup.used
         elif access.ordered is not None:
@@ -106,7 +109,7 @@ class Access:
         if found is None or not found[1]:
             return
         low, high = (found[0], None) if ordered.descending else (None, found[0])
-        ordinals = Lookup(self.view, self._match).between(index, low, high)
+        ordinals = within(self.view, index, [(low, high)])
         if ordinals is not None and ordered.nulls_first:
             word = self.view.state.keys.null_word(index.id)
             nulls = candidates(self.view, np.array([word], dtype=np.uint64))
@@ -129,7 +132,7 @@ class Access:
                 continue
             key = found[0]
             low, high = (key, None) if extremum.greatest else (None, key)
-            ordinals = Lookup(self.view, self._match).between(index, low, high)
+            ordinals = within(self.view, index, [(low, high)])
             if ordinals is None:
                 return
             parts.append(ordinals)
@@ -153,6 +156,10 @@ class Access:
         return None
 
     # --- Keyword matches ----------------------------------------------------------------------------
+
+    @property
+    def _context(self) -> Context:
+        return Context(self.view, self.access.matches, self._match)
 
     def _match(self, number: int) -> tuple[Index, Ordinals] | None:
         found = self._evaluate(number)
@@ -187,9 +194,7 @@ class Access:
         """Keep only candidates whose column of an equality index is among ``keys``."""
         kind = self.access.table.column_by_id(index.columns[0]).type
         fitting = fit(keys, kind)
-        prf = self.view.state.keys.index_words(index.id)
-        words, valid = equality.words(prf, [fitting], [kind])
-        found = candidates(self.view, np.unique(words[valid]))
+        found = candidates(self.view, words_of_arrays(self.view, index, [fitting]))
         if self.ordinals is not None:
             found = np.intersect1d(self.ordinals, found, assume_unique=True)
         self.ordinals = found
@@ -265,7 +270,7 @@ class Access:
         equalities = equalities_of(bound.predicate)
         if not bound.exact or not equalities or has_floats(access, equalities):
             return None
-        found = Lookup(self.view, self._match).exact(equalities)
+        found = Lookup(self._context).exact(equalities)
         if found is None or len(found) > most:
             return None
         numbers = [*dict.fromkeys([*wanted, *(one.column for one in equalities)])]

@@ -22,7 +22,7 @@ from proxy.leases import Leases
 from proxy.manifest import Totals
 from proxy.overlay import NewRows, RemovedRows, UniqueWords
 
-from .lookup import candidates
+from .probes.base import candidates
 from .view import TableView, as_array
 
 

@@ -9,19 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..catalog import Index
 from .access import OrderedAccess, QueryPlan, SemiJoin, TableAccess
-from .predicates import (
-    Between,
-    Equals,
-    In,
-    Literal,
-    Match,
-    Operand,
-    Parameter,
-    atoms,
-    describe,
-)
+from .predicates import Literal, Operand, Parameter, describe
+from .serving import usable_indexes
 from .write import DeletePlan, InsertPlan, UpdatePlan
 
 
@@ -158,33 +148,6 @@ def access_predicate(access: TableAccess) -> str:
         return f"{names if len(found.columns) == 1 else f'({names})'} @@ {_operand(found.query)}"
 
     return describe(access.predicate, name, match)
-
-
-def usable_indexes(access: TableAccess) -> list[Index]:
-    """Indexes that may serve a part of an access's predicate."""
-    if access.predicate is None:
-        return []
-    equal: set[int] = set()
-    ranged: set[int] = set()
-    searched: set[int] = set()
-    for atom in atoms(access.predicate):
-        match atom:
-            case Equals(column) | In(column):
-                equal.add(column)
-            case Between(column):
-                ranged.add(column)
-            case Match(number):
-                searched.update(access.matches[number].columns)
-    found = []
-    for index in access.table.indexes:
-        columns = set(index.columns)
-        if (
-            (index.method == "equality" and columns <= equal)
-            or (index.method == "range" and columns <= equal | ranged)
-            or (index.method == "keyword" and columns & searched)
-        ):
-            found.append(index)
-    return found
 
 
 def _operand(operand: Operand | None) -> str:

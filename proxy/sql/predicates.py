@@ -12,7 +12,7 @@ Operands are literals, already values of the column's type (``int``, ``Decimal``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -160,15 +160,6 @@ def _merge_equalities(parts: Iterable[Predicate]) -> list[Predicate]:
         for column, found in operands.items()
     ]
     return equalities + others
-
-
-def atoms(predicate: Predicate) -> Iterator[Equals | In | Between | Match]:
-    """Every atom of a predicate, from left to right."""
-    if isinstance(predicate, And | Or):
-        for part in predicate.parts:
-            yield from atoms(part)
-    else:
-        yield predicate
 
 
 def describe(

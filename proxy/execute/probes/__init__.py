@@ -1,0 +1,34 @@
+"""What the indexes of a table can do for a conjunction: one module per method makes its probes.
+
+A probe is one index and the conjuncts that it serves. Which probes are run, and in which order, is
+decided in `proxy.execute.lookup`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from proxy.sql.predicates import Predicate
+
+from . import equality, keyword, ordered
+from .base import Context, Probe, Prober
+
+__all__ = ["Context", "Probe", "probes_for"]
+
+PROBERS: Final[dict[str, Prober]] = {
+    "equality": equality.probe,
+    "range": ordered.probe,
+    "keyword": keyword.probe,
+}
+"""By method, what makes its probes."""
+
+
+def probes_for(context: Context, parts: Sequence[Predicate]) -> list[Probe]:
+    """Every probe that serves some of these conjuncts, in the order of the catalog."""
+    found: list[Probe] = []
+    for index in context.view.table.indexes:
+        served = context.served(index, parts)
+        if served:
+            found += PROBERS[index.method](context, index, served)
+    return found
