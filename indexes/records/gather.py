@@ -50,7 +50,9 @@ def chunks(bodies: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], NDArray[n
             start = stop
 
 
-def gather(buffer: bytes, begin: NDArray[np.int64], end: NDArray[np.int64]) -> pa.Array[Any]:
+def gather(
+    buffer: bytes | pa.Buffer, begin: NDArray[np.int64], end: NDArray[np.int64]
+) -> pa.Array[Any]:
     """The byte strings `buffer[begin[i]:end[i]]`, which ascend and do not overlap, as binaries."""
     # Begins and ends by turns are the offsets of an array of values and the gaps between them; Arrow
     # copies the values out of it.
