@@ -203,7 +203,9 @@ def has_dropped_index(table: Table) -> bool:
 
 
 def key_width(table: Table, index: Index) -> int:
-    """Bytes of an encoded key of a range index: 8 or 16."""
+    """Bytes of an encoded key of a range index: 8 or 16; 16 for several columns, whatever they are."""
+    if len(index.columns) > 1:
+        return 16
     width = table.column_by_id(index.columns[0]).type.width
     if width is None:
         raise ValueError("the type of a range index has an order")

@@ -113,6 +113,7 @@ class TableKeys:
         self.index_words = lru_cache(maxsize=None)(self._index_words)
         self.index_tags = lru_cache(maxsize=None)(self._index_tags)
         self.null_word = lru_cache(maxsize=None)(self._null_word)
+        self.null_words = lru_cache(maxsize=None)(self._null_words)
         self.sorted_key = lru_cache(maxsize=None)(self._sorted_key)
 
     def _derive(self, purpose: str, *context: str | bytes | int) -> Key:
@@ -166,6 +167,10 @@ class TableKeys:
     def _null_word(self, index_id: int) -> int:
         """The word under which a range index lists the rows whose value is NULL."""
         return int(self.index_words(index_id).items([b"null"])[0])
+
+    def _null_words(self, index_id: int) -> TermPrf:
+        """Gives the words under which a range index of several columns lists rows whose last one is NULL."""
+        return TermPrf(self._derive("nulls", index_id))
 
     def _index_tags(self, index_id: int) -> TermPrf:
         return TermPrf(self._derive("unique", index_id))

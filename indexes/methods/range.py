@@ -4,7 +4,12 @@ A range over a sorted segment needs both ends in encoded key space, inclusive. W
 key of its own (3.5 in an INTEGER column, a text longer than 16 bytes) the end is rounded without
 losing a row, and the result says whether the key range still equals the comparison.
 
-What it leaks: as `multimap.sorted` states; encoding itself reveals nothing.
+An index of several columns is read by equality of all but the last and a range of the last. Its keys are
+the 64-bit PRF word of the leading values, followed by the first 64 bits of the last column's key. Entries
+of one leading tuple stand together, in order; the tuples themselves stand in a pseudorandom order.
+
+What it leaks: as `multimap.sorted` states; encoding itself reveals nothing. Of an index of several columns
+the order of pages says nothing about the order of leading values.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ Bound: TypeAlias = tuple[int, int]
 _INTEGER_BITS = {Kind.SMALLINT: 16, Kind.INTEGER: 32, Kind.BIGINT: 64}
 _FLOATS = (Kind.REAL, Kind.DOUBLE)
 _TEXTS = (Kind.TEXT, Kind.BLOB)
+_LARGEST = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,24 @@ def key_range(
         return None
     exact = ends[0].exact and ends[1].exact
     return KeyRange(_bound(first, column_type), _bound(last, column_type), exact)
+
+
+def composite_keys(words: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Keys uint64[n, 2] of an index of several columns.
+
+    Args:
+        words: uint64[n], the words of the leading values.
+        keys: uint64[n, 2], order keys of the last column. Types of 16-byte keys lose the lower half, so
+            that their ranges hold ties that a reader must recheck.
+    """
+    return np.column_stack((words, keys[:, 0]))
+
+
+def composite_range(word: int, within: KeyRange) -> KeyRange:
+    """The keys of one leading tuple whose last column lies in a range of its own keys."""
+    low = (word, 0 if within.low is None else within.low[0])
+    high = (word, _LARGEST if within.high is None else within.high[0])
+    return KeyRange(low, high, exact=False)
 
 
 def prefix_range(column_type: ColumnType, prefix: str | bytes) -> KeyRange:

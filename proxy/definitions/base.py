@@ -33,6 +33,7 @@ class Definition:
         method: name as in ``CREATE INDEX … USING``.
         refusal: why a column does not suit, for instance ``is JSON, which has no order``, or None.
         advice: what to do about a refused column.
+        leading: the same as ``refusal`` for all columns but the last, when other types suit there.
         most_columns: how many columns an index has at most; None for any number.
         includes: whether INCLUDE is served.
         options: the reader of each option.
@@ -43,6 +44,7 @@ class Definition:
     method: str
     refusal: Callable[[Column], str | None]
     advice: str
+    leading: Callable[[Column], str | None] | None = None
     most_columns: int | None = None
     includes: bool = False
     options: Mapping[str, Reader] = field(default_factory=dict)
@@ -72,8 +74,9 @@ class Definition:
                 f"INCLUDE in an index by {self.method} is not served",
                 "Leave it out, or use equality or range.",
             )
-        for column in columns:
-            reason = self.refusal(column)
+        for place, column in enumerate(columns, start=1):
+            leading = self.leading if place < len(columns) else None
+            reason = (leading or self.refusal)(column)
             if reason is not None:
                 raise err(
                     NotSupportedError,

@@ -44,7 +44,7 @@ def _keyword_options(given: Options, _: Sequence[Column]) -> Options:
 
 
 EQUALITY: Final = Definition("equality", no_equality, _OTHER_TYPE)
-RANGE: Final = Definition("range", no_order, _OTHER_TYPE, most_columns=1)
+RANGE: Final = Definition("range", no_order, _OTHER_TYPE, leading=no_equality)
 KEYWORD: Final = Definition(
     "keyword", _no_words, "Index a TEXT column.", read_options=_keyword_options
 )

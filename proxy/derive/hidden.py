@@ -30,11 +30,21 @@ def equality_entries(
 
 
 def range_entries(index: Index, keys: TableKeys, arrays: Sequence[Array], into: Collected) -> None:
-    """An ordered key for each value, and one word for all rows without a value."""
-    (kind,) = types_of(into.table, index)
-    entries, valid = range_method.keys(arrays[0], kind)
+    """An ordered key for each row, and words that list the rows whose last column is NULL.
+
+    With several columns, a row without all leading values is not in the index: no equality finds it.
+    """
+    types = types_of(into.table, index)
+    entries, valid = range_method.keys(arrays[-1], types[-1])
+    if len(types) == 1:
+        null_words = np.full(len(valid), keys.null_word(index.id), dtype=np.uint64)
+        listed = ~valid
+    else:
+        words, known = equality.words(keys.index_words(index.id), arrays[:-1], types[:-1])
+        entries = range_method.composite_keys(words, entries)
+        null_words, _ = equality.words(keys.null_words(index.id), arrays[:-1], types[:-1])
+        listed, valid = known & ~valid, known & valid
     chosen = np.flatnonzero(valid)
     into.ranges[index.id] = (entries[chosen], into.ordinals[chosen])
-    missing = np.flatnonzero(~valid)
-    null_words = np.full(len(missing), keys.null_word(index.id), dtype=np.uint64)
-    into.hashed.append(PostingBatch.of(null_words, into.ordinals[missing]))
+    missing = np.flatnonzero(listed)
+    into.hashed.append(PostingBatch.of(null_words[missing], into.ordinals[missing]))

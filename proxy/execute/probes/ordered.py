@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
+from math import prod
+from typing import Final
 
 import numpy as np
 
+from indexes.methods import equality
 from indexes.methods import range as range_method
-from indexes.methods.range import Bound
-from proxy.arrow import Ordinals
+from indexes.methods.range import Bound, KeyRange
+from indexes.types import ColumnType
+from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
 from proxy.execute.view import TableView
 from proxy.sql.predicates import Between, Equals, In, Predicate
+from proxy.sql.serving import equality_on, range_on
 
 from .base import (
     AMONG,
+    COMPOSITE,
     EMPTY,
     EQUAL,
     FEW,
@@ -23,6 +30,8 @@ from .base import (
     WITHIN,
     Context,
     Probe,
+    candidates,
+    constants,
     literal,
     values_of,
 )
@@ -30,26 +39,75 @@ from .base import (
 Span = tuple[Bound | None, Bound | None]
 """Least and greatest key, both included; None is no bound."""
 
+EVERY_KEY: Final = KeyRange(None, None, exact=True)
+MOST_SPANS: Final = 256
+"""Combinations of values and ranges that an index of several columns is asked for at most."""
+
 
 def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list[Probe]:
     """A lookup of the key ranges that the conjuncts allow."""
     view = context.view
+    if len(index.columns) > 1:
+        return _composite(view, index, served)
     (atom,) = served
-    spans = spans_of(view, index, atom)
+    spans = [(one.low, one.high) for one in ranges_of(view, index, atom)]
     rank = {Equals: EQUAL, In: AMONG}.get(type(atom), WITHIN)
+    run, expected = partial(within, view, index, spans), partial(estimate, view, index, spans)
+    return [Probe(index, served, rank, run, expected)]
+
+
+def _composite(view: TableView, index: Index, served: Sequence[Predicate]) -> list[Probe]:
+    """The probe of an index of several columns, unless it would be asked for too many ranges."""
+    leading = leading_values(view, index, served)
+    atom = range_on(index.columns[-1], served)
+    ranges = [EVERY_KEY] if atom is None else ranges_of(view, index, atom)
+    if leading is None or len(leading[0][0]) * len(ranges) > MOST_SPANS:
+        return []
+    arrays, types = leading
+    spans = composite_spans(view, index, leading, ranges)
+
+    def run() -> Ordinals | None:
+        found = within(view, index, spans)
+        if found is None or atom is not None:
+            return found
+        # Rows whose last column is NULL are listed under words of their own.
+        words, valid = equality.words(view.state.keys.null_words(index.id), arrays, types)
+        return np.union1d(found, candidates(view, np.unique(words[valid])))
+
+    return [Probe(index, tuple(served), COMPOSITE, run, partial(estimate, view, index, spans))]
+
+
+Leading = tuple[list[Array], list[ColumnType]]
+"""One array per leading column, all of one length, and their types: combinations of values."""
+
+
+def leading_values(view: TableView, index: Index, served: Sequence[Predicate]) -> Leading | None:
+    """Every combination of values that the conjuncts allow to all columns but the last; None for too many."""
+    columns = index.columns[:-1]
+    equal = [equality_on(column, served) for column in columns]
+    values = [values_of(one) for one in equal if one is not None]
+    if len(values) < len(columns) or prod(map(len, values)) > MOST_SPANS:
+        return None
+    types = [view.table.column_by_id(number).type for number in columns]
+    rows = list(product(*values))
+    arrays = [constants([row[place] for row in rows], kind) for place, kind in enumerate(types)]
+    return arrays, types
+
+
+def composite_spans(
+    view: TableView, index: Index, leading: Leading, ranges: Sequence[KeyRange]
+) -> list[Span]:
+    """The key ranges of an index of several columns, for each combination of leading values."""
+    words, valid = equality.words(view.state.keys.index_words(index.id), *leading)
     return [
-        Probe(
-            index,
-            served,
-            rank,
-            partial(within, view, index, spans),
-            partial(estimate, view, index, spans),
-        )
+        (found.low, found.high)
+        for word in np.unique(words[valid]).tolist()
+        for found in (range_method.composite_range(word, one) for one in ranges)
     ]
 
 
-def spans_of(view: TableView, index: Index, atom: Predicate) -> list[Span]:
-    """The key ranges of one atom on the last column of an index."""
+def ranges_of(view: TableView, index: Index, atom: Predicate) -> list[KeyRange]:
+    """The key ranges of one atom on the last column of an index, in keys of that column."""
     kind = view.table.column_by_id(index.columns[-1]).type
     if isinstance(atom, Between):
         found = range_method.key_range(
@@ -59,16 +117,16 @@ def spans_of(view: TableView, index: Index, atom: Predicate) -> list[Span]:
             low_inclusive=atom.low_inclusive,
             high_inclusive=atom.high_inclusive,
         )
-        return [] if found is None else [(found.low, found.high)]
+        return [] if found is None else [found]
     if not isinstance(atom, Equals | In):
         raise TypeError("a range index serves equalities and ranges")
-    spans: list[Span] = []
+    ranges: list[KeyRange] = []
     for value in values_of(atom):
         # Without a bound a range would hold every row, and a NULL is equal to none of them.
         found = None if value is None else range_method.key_range(kind, value, value)
         if found is not None:
-            spans.append((found.low, found.high))
-    return spans
+            ranges.append(found)
+    return ranges
 
 
 def estimate(view: TableView, index: Index, spans: Sequence[Span]) -> int:
