@@ -141,6 +141,10 @@ def draw_index(choose: Chooser, table: Table) -> Index | None:
         other = choose.pick(table.columns)
         if other.kind.comparable and other is not column:
             names = (column.name, other.name)
+    elif method == "range" and choose.chance(25):
+        other = choose.pick(table.columns)
+        if other.kind.comparable and other is not column:
+            names = (other.name, column.name)
     if any((method, names) == (one.method, one.columns) for one in table.indexes):
         return None
     table.made += 1
