@@ -19,6 +19,7 @@ import encdb
 import proxy.compaction
 import proxy.execute.access
 import proxy.execute.lookup
+import proxy.execute.probes.ordered
 import proxy.execute.select
 import proxy.execute.view
 import proxy.transaction
@@ -38,7 +39,8 @@ TUNING: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (proxy.compaction, "PENDING_DELTAS", (1_024, 1, 2, 4)),
     (proxy.transaction, "BULK_ROWS", (1_024, 1, 4)),
     (proxy.execute.lookup, "FEW", (256, 0, 2)),
-    (proxy.execute.lookup, "MOST_OF_TABLE", (0.5, 1.0)),
+    (proxy.execute.probes.ordered, "FEW", (256, 0, 2)),
+    (proxy.execute.probes.ordered, "MOST_OF_TABLE", (0.5, 1.0)),
     (proxy.execute.access, "ENDS_SHARE", (10.0, 0.25)),
     (proxy.execute.select, "SEMI_JOIN_SHARE", (10.0, 0.25)),
     (proxy.execute.view, "SMALL", (64, 0)),
