@@ -1,4 +1,4 @@
-"""The product against known answers: those in tests/vectors, and the published ones of the primitives.
+"""The product against the known answers in tests/vectors; `test_published` has those of the primitives.
 
 Files in tests/vectors keep the storage format from changing unnoticed. They are computed a second time by
 `make_vectors.py` beside them, from the bare primitives; its README says from what.
@@ -18,12 +18,8 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from indexes.encoding import order_keys, term_blocks, term_bytes
-from indexes.errors import IntegrityFailure
 from indexes.keys import Key, pack_context
 from indexes.labels import LabelMap
 from indexes.multimap import hashed, postings
@@ -36,7 +32,7 @@ from indexes.multimap.segment import HASHED, LIVENESS, SORTED, SegmentInfo
 from indexes.prf import BlockCipher
 from indexes.records import liveness, pack
 from indexes.records.row import RowLayout, row_aad
-from indexes.seal import PAGE_USABLE, RecordSealer, pad, size_class, unpad
+from indexes.seal import PAGE_USABLE, pad, size_class, unpad
 from indexes.types import ColumnType, Kind
 from proxy.keyspace import CatalogSealer, DatabaseKeys
 
@@ -383,73 +379,3 @@ def test_deltas(case):
     assert back.added.tolist() == body.added.tolist()
     assert back.removed.tolist() == body.removed.tolist()
     assert encode_delta(back) == encode_delta(body)
-
-
-# --- Published vectors of the primitives -----------------------------------------------------------
-
-
-def published(*path):
-    """The groups of name = value lines of a file of the PyPI package cryptography_vectors."""
-    package = pytest.importorskip(
-        "cryptography_vectors", reason="pip install cryptography_vectors for the published vectors"
-    )
-    text = (Path(package.__file__).parent.joinpath(*path)).read_text(encoding="ascii")
-    group, groups = {}, []
-    for line in text.splitlines():
-        stripped = line.strip().strip("[]")
-        if not stripped:
-            if group:
-                groups.append(group)
-                group = {}
-        elif "=" in stripped and not stripped.startswith("#"):
-            name, _, value = stripped.partition("=")
-            group[name.strip().lower()] = value.strip()
-    return [*groups, group] if group else groups
-
-
-def test_published_aes_gcm_siv():
-    # RFC 8452, appendix C, as collected by OpenSSL; those of 256-bit keys, through the product.
-    used = 0
-    for case in published("ciphers", "AES", "GCM-SIV", "openssl.txt"):
-        if len(case.get("key", "")) != 64:
-            continue
-        nonce, sealed = bytes.fromhex(case["iv"]), case["ciphertext"] + case["tag"]
-        sealer = RecordSealer(Key(bytes.fromhex(case["key"])))
-        aad = bytes.fromhex(case.get("aad", ""))
-        plain = sealer.open(nonce + bytes.fromhex(sealed), aad)
-        assert plain.hex() == case["plaintext"].lower()
-        with pytest.raises(IntegrityFailure):
-            sealer.open(nonce + bytes.fromhex(sealed), aad + b"\0")
-        used += 1
-    assert used > 20
-
-
-def test_published_aes_gcm():
-    # NIST CAVS; of those with 256-bit keys the ones with the product's nonce and tag lengths.
-    used, sizes = 0, {}
-    for case in published("ciphers", "AES", "GCM", "gcmEncryptExtIV256.rsp"):
-        if "taglen" in case:
-            sizes = case
-        if (sizes.get("taglen"), sizes.get("ivlen")) != ("128", "96") or "key" not in case:
-            continue
-        key, nonce, aad, plain = (bytes.fromhex(case[name]) for name in ("key", "iv", "aad", "pt"))
-        assert AESGCM(key).encrypt(nonce, plain, aad).hex() == case["ct"] + case["tag"]
-        used += 1
-    assert used > 100
-
-
-def test_published_hkdf():
-    # RFC 5869, appendix A. The product uses the expansion alone, because its parents are uniform.
-    used, case = 0, {}
-    for group in published("KDF", "rfc-5869-HKDF-SHA256.txt"):
-        # A blank line within a case separates what goes in from what comes out.
-        case = group if "count" in group else case | group
-        if "prk" not in group:
-            continue
-        size, info, okm = int(case["l"]), bytes.fromhex(case["info"]), bytes.fromhex(case["okm"])
-        prk = bytes.fromhex(case["prk"])
-        assert HKDFExpand(SHA256(), size, info).derive(prk) == okm
-        salt = bytes.fromhex(case["salt"]) or None
-        assert HKDF(SHA256(), size, salt, info).derive(bytes.fromhex(case["ikm"])) == okm
-        used += 1
-    assert used == 3
