@@ -72,6 +72,12 @@ class TextbookIndex:
             hmac.digest(self._key, b"\x02" + term, "sha256"),
         )
 
+    def bytes(self) -> int:
+        """Size of the database."""
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        return int(pages) * int(size)
+
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
