@@ -26,7 +26,10 @@ SORTED: Final = 2
 LIVENESS: Final = 3
 """Which rows are live, and where the packs that hold them are."""
 
-KINDS: Final = frozenset((HASHED, SORTED, LIVENESS))
+STATISTICS: Final = 4
+"""How the values of each column of a table are distributed, for the planner."""
+
+KINDS: Final = frozenset((HASHED, SORTED, LIVENESS, STATISTICS))
 
 MAX_PAGES: Final = 1 << 32
 """Pages are addressed as `segment << 32 | page`."""
@@ -42,12 +45,12 @@ class SegmentInfo:
 
     Attributes:
         segment: number leased from the store, 0 ≤ segment < 2³¹, never used twice.
-        kind: HASHED, SORTED or LIVENESS.
+        kind: HASHED, SORTED, LIVENESS or STATISTICS.
         index: the range index of a sorted segment; 0 for segments that a table's indexes share.
         salt: 32 random bytes of the build attempt.
         pages: all pages, the header and dummies included.
         header_pages: pages 0 … header_pages - 1 are the header.
-        postings: entries in the segment: postings, keys, or live rows.
+        postings: entries in the segment: postings, keys, live rows, or columns.
         extra: small integers whose meaning the kind defines.
     """
 

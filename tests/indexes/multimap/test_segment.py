@@ -11,7 +11,7 @@ small = st.integers(0, 2**31 - 1)
 infos = st.builds(
     SegmentInfo,
     segment=small,
-    kind=st.sampled_from([1, 2, 3]),
+    kind=st.sampled_from([1, 2, 3, 4]),
     index=small,
     salt=st.binary(min_size=32, max_size=32),
     pages=st.integers(100, 2**32),
@@ -49,7 +49,7 @@ def test_fields(place, value):
         7,
         {"segment": 1},
         (2**31, *GOOD[1:]),
-        (5, 4, *GOOD[2:]),
+        (5, 5, *GOOD[2:]),
         (5, 0, *GOOD[2:]),
         (*GOOD[:4], 1, *GOOD[5:]),
         (*GOOD[:4], 2**32 + 1, *GOOD[5:]),
