@@ -125,7 +125,27 @@ def error_codes() -> str:
 
 
 def threat_model() -> str:
-    """The text of ``docs/threat-model.md``, whose vocabulary table follows from the code."""
+    """The text of ``docs/threat-model.md``, whose vocabulary tables follow from the code."""
+    path = DOCS / "threat-model.md"
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    parts = [_short_table(), _leak_table(), _declarations()]
+    return f"{before}{begin}\n{(chr(10) * 2).join(parts)}\n{end}{after}"
+
+
+def _short_table() -> str:
+    """One phrase for each method, the one that the shell shows."""
+    from indexes.leakage import PROFILES, short
+
+    rows = ["| method | leakage, in short | answers complete |", "|---|---|---|"]
+    for method, profile in PROFILES.items():
+        complete = "verified" if profile.verified else "by the store's word"
+        rows.append(f"| `{method}` | {short(profile)} | {complete} |")
+    return "\n".join(rows)
+
+
+def _leak_table() -> str:
+    """Every leak, and by method at which moments it occurs."""
     from indexes.leakage import MEANING, PROFILES, TABLE
 
     profiles = (TABLE, *PROFILES.values())
@@ -134,13 +154,26 @@ def threat_model() -> str:
     for leak, meaning in MEANING.items():
         cells = []
         for one in profiles:
-            moments = (("rest", one.at_rest), ("update", one.on_update), ("query", one.on_query))
-            cells.append(", ".join(moment for moment, leaks in moments if leak in leaks))
+            found = [moment.rpartition(" ")[2] for moment, leaks in one.moments if leak in leaks]
+            cells.append(", ".join(found))
         rows.append(f"| **{leak.value}**: {meaning} | {' | '.join(cells)} |")
-    path = DOCS / "threat-model.md"
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{begin}\n{chr(10).join(rows)}\n{end}{after}"
+    return "\n".join(rows)
+
+
+def _declarations() -> str:
+    """What is meant more exactly by each method, and what a declaration changes."""
+    from indexes.leakage import EXAMPLES, PROFILES, TABLE, differences
+
+    rows = ["| method | more exactly |", "|---|---|"]
+    for profile in (TABLE, *PROFILES.values()):
+        exact = "; ".join(f"**{leak}**: {text}" for leak, text in profile.details.items())
+        rows.append(f"| `{profile.method}` | {exact} |")
+    rows += ["", "| declaration | what it changes |", "|---|---|"]
+    rows += [
+        f"| {spelt} | {'; '.join(differences(before, after))} |"
+        for spelt, before, after in EXAMPLES
+    ]
+    return "\n".join(rows)
 
 
 PAGES = {"cli.md": command_line, "errors.md": error_codes, "threat-model.md": threat_model}

@@ -1,7 +1,8 @@
 r"""Commands of the shell itself, in PostgreSQL's spelling and in SQLite's: ``\dt`` and ``.tables``.
 
 They read the catalog that the session has opened and verified; none of them asks the store for
-more. Each index is shown as *hidden* (the store learns nothing from it at rest) or *server-visible*.
+more. Each index is shown as *hidden* (the store learns nothing of the values from it at rest) or
+*server-visible*, with what decides between the methods.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from proxy.catalog import Catalog, Column, Index, Table
+    from proxy.catalog import Catalog, Column, Table
     from proxy.cli.output import Output
 
 Action = Literal["quit", "help", "timing", "expanded", "tables", "describe", "schema"]
@@ -33,7 +34,7 @@ COMMANDS = (
         "describe",
         ("\\d", ".describe"),
         "[TABLE]",
-        "columns, constraints and indexes of a table, each index hidden or server-visible",
+        "columns, constraints and indexes of a table, and what each index reveals",
     ),
     MetaCommand("schema", (".schema", "\\schema"), "[TABLE]", "the schema as SQL"),
     MetaCommand("timing", ("\\timing", ".timer"), "[on|off]", "show how long each statement took"),
@@ -60,14 +61,6 @@ def help_text() -> str:
         spelling = "  ".join(command.names)
         lines.append(f"  {spelling:<22} {command.argument:<9} {command.help}")
     return "\n".join(lines)
-
-
-def visibility(index: Index) -> str:
-    """How a listing calls an index. A method without a profile errs on the side of the warning."""
-    from indexes.leakage import PROFILES
-
-    profile = PROFILES.get(index.method)
-    return profile.visibility if profile is not None else "server-visible"
 
 
 def list_tables(catalog: Catalog, output: Output) -> None:
@@ -102,7 +95,7 @@ def describe(catalog: Catalog, name: str, output: Output) -> None:
     )
     if table.indexes:
         output.heading("Indexes")
-        output.result(("index", "method", "columns", "unique", "visibility"), _indexes(table))
+        output.result(("index", "method", "columns", "unique", "leakage"), _indexes(table))
     for check in table.checks:
         output.text(f"Check {check.name}: {check.expression}")
     for key in table.foreign_keys:
@@ -180,10 +173,15 @@ def _constraint(table: Table, column: Column) -> str | None:
 
 
 def _indexes(table: Table) -> Iterator[tuple[object, ...]]:
+    from indexes.leakage import short
+    from proxy.leakage import index_profile
+
     for index in table.indexes:
         unique = "primary key" if index.primary else "yes" if index.unique else "no"
         columns = ", ".join(table.names(index.columns))
-        yield index.name, index.method, columns, unique, visibility(index)
+        if index.include:
+            columns += f" INCLUDE ({', '.join(table.names(index.include))})"
+        yield index.name, index.method, columns, unique, short(index_profile(table, index))
 
 
 def _column_sql(column: Column) -> str:

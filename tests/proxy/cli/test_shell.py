@@ -108,10 +108,12 @@ def test_describe_calls_indexes_hidden_or_visible(run):
     assert "age        SMALLINT     not null\n" in text
     assert "email      TEXT         unique\n" in text
     by_name = {line.split()[0]: line for line in lines if line.startswith("residents_")}
-    assert by_name["residents_zip_idx"].endswith("hidden")
+    assert by_name["residents_zip_idx"].endswith("hidden; query: pattern, volume")
     assert by_name["residents_age_idx"].split()[1] == "range"
-    assert by_name["residents_tag_idx"].endswith("server-visible")
+    assert by_name["residents_age_idx"].endswith("hidden; query: range, order over time")
+    assert by_name["residents_tag_idx"].endswith("server-visible: equality at rest")
     assert by_name["residents_pkey"].split()[3:5] == ["primary", "key"]
+    assert by_name["residents_pkey"].endswith("hidden; update, query: pattern, volume")
     assert "Check residents_check: age >= 0" in lines
     assert "Foreign key residents_zip_fkey (not enforced): (zip) → zips(code)" in lines
 
@@ -119,8 +121,8 @@ def test_describe_calls_indexes_hidden_or_visible(run):
 def test_describe_for_programs(run):
     listed = json.loads(run("shell", "vault.db", "--json", "-c", "\\d residents").out)
     assert {"column": "zip", "type": "TEXT", "constraint": None, "default": "'00000'"} in listed
-    assert [one["visibility"] for one in listed if one.get("index") == "residents_tag_idx"] == [
-        "server-visible"
+    assert [one["leakage"] for one in listed if one.get("index") == "residents_tag_idx"] == [
+        "server-visible: equality at rest"
     ]
 
 
