@@ -122,6 +122,13 @@ STATEMENTS: Final[dict[str, CodeInfo]] = {
         "The statement cannot run while a transaction is open.",
         "COMMIT or ROLLBACK first",
     ),
+    "E_LEAKAGE": CodeInfo(
+        "Index would give values away",
+        "42P17",
+        1,
+        "A server-visible index was asked for on a column with less than 8 bits of min-entropy, or on an empty table.",
+        "Use a hidden index (equality or range), or accept it WITH (accept_leakage = true)",
+    ),
     "E_NOT_NULL": CodeInfo(
         "Null value",
         "23502",
