@@ -99,6 +99,7 @@ class TableChecker:
         yield "tombstones", self._tombstones
         yield "packs", self._packs
         yield "index pages", self._pages
+        yield "statistics", self._statistics
         yield "unique values", self._claims
         yield "indexes", self._indexes
 
@@ -162,12 +163,18 @@ class TableChecker:
         manifest = self.state.manifest
         expected = {
             wire.page_id(info.segment, number)
-            for info in (*manifest.segments, *manifest.liveness)
+            for info in manifest.every_segment
             for number in range(info.pages)
         }
         found = self._ids("pages")
         self._unnamed += len(found - expected)
         return f"{len(expected - found)} are missing" if expected - found else None
+
+    def _statistics(self) -> str | None:
+        found = self.state.statistics.read()
+        known = {column.id for column in self.table.columns}
+        strange = found is not None and not known.issuperset(found.columns)
+        return "they are of columns that the table does not have" if strange else None
 
     def _claims(self) -> str | None:
         recent = np.sort(as_array(self.state.recent))

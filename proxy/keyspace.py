@@ -158,6 +158,16 @@ class TableKeys:
         """Parent of the liveness segments' keys."""
         return self._derive("liveness")
 
+    @cached_property
+    def statistics(self) -> Key:
+        """Parent of the statistics segments' keys."""
+        return self._derive("statistics")
+
+    @cached_property
+    def value_words(self) -> TermPrf:
+        """Gives the words by which statistics know the common values of every column."""
+        return TermPrf(self._derive("values"))
+
     def _sorted_key(self, index_id: int) -> Key:
         return self._derive("sorted", index_id)
 

@@ -1,4 +1,4 @@
-"""Merges as transactions of their own: inline after a commit, or on VACUUM.
+"""Merges and statistics as transactions of their own: inline after a commit, on VACUUM, on ANALYZE.
 
 A merge that loses a race, or is killed, leaves the store as it was; what it staged is swept later.
 """
@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from encdb import wire
 from encdb.stores.base import Store
 from indexes.multimap.segment import HASHED, SegmentInfo
+from indexes.records.statistics import ColumnFigures
 
 from . import compaction
 from .bulk import BulkLoad
+from .catalog import Column
 from .claims import PATIENCE_SECONDS, Pauses, commit_patiently, require_free
 from .execute.define import SCAN_ROWS, read_rows
 from .execute.view import TableView
 from .snapshot import DatabaseState
 from .staging import ManifestChange, Staging, build_swap
 from .state import TableState
+from .statistics.analyze import count_values
 from .transaction import ATTEMPTS_BEFORE_HOLDING, Writer, conflict
 
 ATTEMPTS = 4
@@ -88,6 +91,28 @@ class Maintenance:
         """
         with self._writer.claims.merging(table, patience=PATIENCE_SECONDS) as granted:
             done = granted and self.fold(table) and self._attempt(table, self._build_rewrite)
+        if not done and table in self._database.tables:
+            raise conflict("another connection kept merging the table")
+
+    def analyze(self, table: int, columns: Sequence[Column]) -> None:
+        """Put statistics of some columns in the place of those there are.
+
+        They are of the rows at one moment. Rows are read once, however often the commit is repeated.
+
+        Raises:
+            ConflictError: another connection keeps merging the table.
+        """
+        figures: list[ColumnFigures] | None = None
+
+        def build(state: TableState, staging: Staging, change: ManifestChange) -> bool:
+            nonlocal figures
+            if figures is None:
+                figures = count_values(TableView(state), columns)
+            change.analysis = state.statistics.succeed(staging, len(state.table.columns), figures)
+            return True
+
+        with self._writer.claims.merging(table, patience=PATIENCE_SECONDS) as granted:
+            done = granted and self._attempt(table, build)
         if not done and table in self._database.tables:
             raise conflict("another connection kept merging the table")
 

@@ -80,6 +80,8 @@ class Manifest:
     """Hashed and sorted segments, oldest first."""
     liveness: tuple[SegmentInfo, ...] = ()
     """Liveness segments, oldest first; a later one wins block by block."""
+    analysis: SegmentInfo | None = None
+    """How the values of each column are distributed, if the table was analysed."""
     statistics: dict[int, IndexStatistics] = field(default_factory=dict)
     forgotten: int = 0
     """Greatest epoch of the last fold of any writer that was dropped from the frontier. A delta of an
@@ -92,6 +94,12 @@ class Manifest:
     """Numbers of all segments, packs and stages up to this epoch are below."""
     folded: int = 0
     """Last epoch that folded every delta of the one before. A pending delta cites that one or a later."""
+
+    @property
+    def every_segment(self) -> tuple[SegmentInfo, ...]:
+        """Every segment whose pages must exist."""
+        analysis = () if self.analysis is None else (self.analysis,)
+        return (*self.segments, *self.liveness, *analysis)
 
 
 def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> bytes:
@@ -106,6 +114,7 @@ def seal_manifest(sealer: RecordCipher, keys: TableKeys, manifest: Manifest) -> 
         },
         "segments": [list(info.to_tuple()) for info in manifest.segments],
         "liveness": [list(info.to_tuple()) for info in manifest.liveness],
+        "analysis": None if manifest.analysis is None else list(manifest.analysis.to_tuple()),
         "forgotten": manifest.forgotten,
         "siblings": [list(one) for one in manifest.siblings],
         "used": [manifest.used_ordinals, manifest.used_numbers, manifest.folded],
@@ -123,6 +132,7 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
     try:
         body = cbor2.loads(plain)
         used_ordinals, used_numbers, folded = body.get("used", (0, 0, 0))
+        analysis = body.get("analysis")
         manifest = Manifest(
             epoch=epoch,
             previous=body["previous"],
@@ -135,6 +145,7 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
             },
             segments=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["segments"]),
             liveness=tuple(SegmentInfo.from_tuple(tuple(one)) for one in body["liveness"]),
+            analysis=None if analysis is None else SegmentInfo.from_tuple(tuple(analysis)),
             statistics={
                 index: IndexStatistics(documents, tuple(tokens))
                 for index, (documents, tokens) in body["statistics"].items()
@@ -149,7 +160,7 @@ def open_manifest(sealer: RecordCipher, keys: TableKeys, epoch: int, blob: bytes
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
         raise IntegrityFailure from problem
-    require_distinct((*manifest.segments, *manifest.liveness))
+    require_distinct(manifest.every_segment)
     return manifest
 
 

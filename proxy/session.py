@@ -185,7 +185,7 @@ class Session:
         return found[0]
 
     def belongs_in_transaction(self, text: str) -> bool:
-        """Whether a statement reads or changes rows; schema changes and VACUUM commit alone."""
+        """Whether a statement reads or changes rows; schema changes, VACUUM and ANALYZE commit alone."""
         statement = self.parse(text)
         return isinstance(statement, sql.Query | sql.Insert | sql.Update | sql.Delete | sql.Explain)
 
@@ -261,6 +261,10 @@ class Session:
                 self._refuse_in_transaction("VACUUM")
                 self.vacuum(statement.table)
                 return done("VACUUM")
+            case sql.Analyze():
+                self._refuse_in_transaction("ANALYZE")
+                self.analyze(statement.table, statement.columns)
+                return done("ANALYZE")
             case _:
                 return self._define(statement)
 
@@ -440,6 +444,23 @@ class Session:
             tables = [catalog.table(name)] if name is not None else list(catalog.tables)
         for table in tables:
             self.maintenance.vacuum(table.id)
+        self.remember(throttle=0.0)
+
+    def analyze(self, name: str | None = None, columns: Sequence[str] = ()) -> None:
+        """Make statistics of some columns of a table, of all of them, or of all tables.
+
+        Raises:
+            ProgrammingError: no such table or column, or a column is named twice.
+        """
+        with self.reading(everything=True):
+            assert self.database.catalog is not None
+            catalog = self.database.catalog
+            tables = [catalog.table(name)] if name is not None else list(catalog.tables)
+        for table in tables:
+            chosen = [table.column(one) for one in columns] if columns else list(table.columns)
+            if len(set(chosen)) < len(chosen):
+                raise err(ProgrammingError, "E_DUPLICATE_NAME", "a column is named twice")
+            self.maintenance.analyze(table.id, chosen)
         self.remember(throttle=0.0)
 
     # --- Pin and end --------------------------------------------------------------------------------

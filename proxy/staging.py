@@ -155,6 +155,8 @@ class ManifestChange:
     """Claims of unique values whose rows settle."""
     folded: bool = False
     """Whether all pending deltas of the state are folded in."""
+    analysis: SegmentInfo | None = None
+    """Statistics that replace those there are."""
 
 
 LIVENESS_SEGMENTS = 4
@@ -196,7 +198,10 @@ def build_swap(
             built = liveness.build(listed, keys.liveness, state.table.id, staging.number())
             infos.append(staging.segment(built))
     segments = [info for info in old.segments if info.segment not in retired]
-    require_distinct((*segments, *change.segments, *infos))
+    analysis = old.analysis
+    if change.analysis is not None:
+        retired.update([] if analysis is None else [analysis.segment])
+        analysis = change.analysis
     frontier = folded_frontier(state) if change.folded else dict(old.frontier)
     manifest = Manifest(
         epoch=old.epoch + 1,
@@ -212,11 +217,13 @@ def build_swap(
         siblings=tuple(siblings),
         segments=(*segments, *change.segments),
         liveness=tuple(infos),
+        analysis=analysis,
         statistics=_statistics(old, change),
         used_ordinals=max([state.used_ordinals, *map(top_ordinal, change.liveness.values())]),
         used_numbers=max([old.used_numbers, *(one.top for one in (*change.stagings, staging))]),
         folded=old.epoch + 1 if change.folded else old.folded,
     )
+    require_distinct(manifest.every_segment)
     blob = seal_manifest(keys.manifests, keys, manifest)
     for one in (*change.stagings, staging):
         one.flush()

@@ -35,6 +35,7 @@ from .reading import Channel
 from .recent import RecentIndex
 from .segments import SegmentReaders
 from .settled import SettledRows
+from .statistics.stored import StoredStatistics
 
 Floor = tuple[int, dict[bytes, tuple[int, bytes]], int]
 """Epoch and pending ends that a new state may not fall behind, and the day they were verified."""
@@ -87,6 +88,7 @@ class TableState:
         self.recent_index = RecentIndex()
         self.settled = SettledRows(table.id, keys, channel)
         self.segments = SegmentReaders(table.id, keys, channel)
+        self.statistics = StoredStatistics(table.id, keys, channel)
         self.bodies: dict[int, bytes] = {}
         """Opened bodies of pending rows; they are immutable, so they stay right while they stay live."""
         self.version = 0
@@ -237,6 +239,7 @@ class TableState:
         self.manifest, self.chain = manifest, chains[heads.epoch]
         self.settled.stand_on(manifest)
         self.segments.stand_on(manifest)
+        self.statistics.stand_on(manifest)
         return True
 
     def _apply_deltas(

@@ -1,4 +1,4 @@
-"""Transactions, VACUUM, SET and SHOW, read from tokens.
+"""Transactions, VACUUM, ANALYZE, SET and SHOW, read from tokens.
 
 Settings are few, because most of PostgreSQL's would change an answer and are fixed here. A SET that asks
 for the value that holds anyway is accepted, so that ordinary clients can connect; any other is refused.
@@ -16,6 +16,7 @@ from .common import table_reference, unsupported
 from .cursor import Cursor
 from .names import fold
 from .statements import (
+    Analyze,
     Begin,
     Commit,
     Release,
@@ -147,6 +148,16 @@ def vacuum(cursor: Cursor) -> Vacuum:
     return Vacuum(source=cursor.chunk.source, table=table)
 
 
+def analyze(cursor: Cursor) -> Analyze:
+    """ANALYZE [table [(columns)]]."""
+    if cursor.at("(") or cursor.at("VERBOSE"):
+        raise unsupported("ANALYZE with options", "Write ANALYZE, or ANALYZE table (columns)")
+    table = None if cursor.ended else table_reference(cursor)
+    columns = () if cursor.ended else cursor.names("a column")
+    cursor.finish()
+    return Analyze(source=cursor.chunk.source, table=table, columns=columns)
+
+
 def set_(cursor: Cursor) -> Set:
     """SET [SESSION | LOCAL] name = value."""
     if not cursor.skip("SESSION"):
@@ -221,6 +232,7 @@ READERS: Final[dict[str, Reader]] = {
     "SAVEPOINT": savepoint,
     "RELEASE": release,
     "VACUUM": vacuum,
+    "ANALYZE": analyze,
     "SET": set_,
     "SHOW": show,
 }

@@ -23,7 +23,6 @@ _QUERIES: Final = frozenset({"SELECT", "VALUES", "TABLE"})
 _CHANGES: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
 _ABSENT: Final[dict[str, str]] = {
     "ALTER": "Make a new table and copy the rows with INSERT INTO … SELECT",
-    "ANALYZE": "Leave it out: there are no statistics to collect",
     "ATTACH": "Open one store per connection",
     "CALL": "There are no procedures",
     "CHECKPOINT": "Leave it out",

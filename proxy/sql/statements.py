@@ -220,6 +220,14 @@ class Vacuum(Statement):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Analyze(Statement):
+    """ANALYZE of some columns of a table, of all of them, or of all tables."""
+
+    table: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Set(Statement):
     """SET name = value. Only settings whose value is one that is served anyway get this far."""
 
