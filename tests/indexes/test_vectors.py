@@ -74,8 +74,12 @@ class TestFiles:
         assert (VECTORS / name).read_text(encoding="ascii") == maker.render(maker.FILES[name]())
 
     def test_there_are_no_others(self):
-        """But for the messages of the wire, which are no scheme and have a maker of their own."""
-        assert {path.name for path in VECTORS.glob("*.json")} == {*maker.FILES, "wire.json"}
+        """But for messages of the wire and server-visible values, which have makers of their own."""
+        assert {path.name for path in VECTORS.glob("*.json")} == {
+            *maker.FILES,
+            "wire.json",
+            "visible.json",
+        }
 
     def test_the_second_implementation_is_independent(self):
         source = (VECTORS / "make_vectors.py").read_text(encoding="utf-8")
