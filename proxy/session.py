@@ -279,7 +279,9 @@ class Session:
                     "Use EXPLAIN without ANALYZE.",
                 )
             with self.reading():
-                return explained(explain(self._changer.plan(inner)))
+                plan = self._changer.plan(inner)
+                choices = self._selector.choices(plan.query, parameters, self._transaction)
+                return explained(explain(plan, choices))
         with self.reading():
             return self._selector.explain(
                 inner, parameters, self._transaction, analyze=statement.analyze

@@ -20,6 +20,10 @@ from proxy.sql.compare import bind
 from proxy.sql.explain import AccessStats
 from proxy.sql.names import ORDINAL
 from proxy.sql.predicates import EVERYTHING, And, Equals, Literal, Operand, Predicate
+from proxy.statistics.choice import Report, Step
+from proxy.statistics.cost import Costs
+from proxy.statistics.estimate import Estimator
+from proxy.statistics.words import words_of_step
 
 from .exchange import engine_table
 from .lookup import Lookup
@@ -43,6 +47,7 @@ class Fetched:
     access: TableAccess
     table: pa.Table
     used: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     live: int = 0
     counters: ReadCounters = field(default_factory=ReadCounters)
     seconds: float = 0.0
@@ -58,6 +63,7 @@ class Fetched:
             store_ms=store * 1000,
             open_ms=max(self.seconds - store, 0.0) * 1000,
             round_trips=self.counters.round_trips,
+            steps=tuple(map(words_of_step, self.steps)),
         )
 
 
@@ -73,10 +79,19 @@ class Access:
         self.access = access
         self.ordinals: Ordinals | None = None
         self.used: list[str] = []
+        self.steps: list[Step] = []
         self._parameters = parameters
         self._matched: dict[int, tuple[Index, IndexedMatch, Ordinals] | None] = {}
         self._before = view.state.channel.counters.copy()
         self._started = time.perf_counter()
+
+    def outlook(self) -> Report | None:
+        """What :meth:`lookup` does for a predicate if the estimates are right; it only reads statistics."""
+        access = self.access
+        if access.predicate is None or access.predicate == EVERYTHING:
+            return None
+        bound = bind(access.predicate, access.table, self._parameters)
+        return Lookup(self._context).outlook(bound.predicate)
 
     def lookup(self) -> None:
         """Find candidates by index."""
@@ -87,7 +102,7 @@ class Access:
             bound = bind(predicate, access.table, self._parameters)
             lookup = Lookup(self._context)
             self.ordinals = lookup.find(bound.predicate)
-            self.used = lookup.used
+            self.used, self.steps = lookup.used, lookup.steps
         elif access.ordered is not None:
             self._order(access.ordered)
         elif access.extremes:
@@ -159,7 +174,13 @@ class Access:
 
     @property
     def _context(self) -> Context:
-        return Context(self.view, self.access.matches, self._match)
+        return Context(self.view, self.access.matches, self._match, self.opened)
+
+    @property
+    def opened(self) -> frozenset[int]:
+        """Ids of the columns that are opened of each row, unless an index says what they hold."""
+        matches = self.access.matches
+        return self.access.columns.union(*(match.columns for match in matches))
 
     def _match(self, number: int) -> tuple[Index, Ordinals] | None:
         found = self._evaluate(number)
@@ -190,11 +211,29 @@ class Access:
         _, arrays = self.view.fetch(self.ordinals, [column_id])
         return one_array(pc.unique(one_array(arrays[0]))).drop_null()
 
+    def worth_narrowing(self, index: Index, keys: int) -> bool | None:
+        """Whether reading the rows of so many keys costs less than it saves; None without statistics.
+
+        Args:
+            index: an equality index of one column.
+            keys: how many values it will be asked for, at most.
+        """
+        estimator = Estimator(self.view)
+        column = estimator.column(index.columns[0])
+        if column is None:
+            return None
+        costs = Costs(self.view, self.opened, estimator.statistics)
+        share = column.any_of(keys, costs.rows)
+        left = costs.rows if self.ordinals is None else len(self.ordinals)
+        before = costs.scan if self.ordinals is None else costs.fetch(left)
+        return costs.read(index, keys, share * costs.rows) + costs.fetch(share * left) < before
+
     def narrow(self, index: Index, keys: Array) -> None:
         """Keep only candidates whose column of an equality index is among ``keys``."""
         kind = self.access.table.column_by_id(index.columns[0]).type
         fitting = fit(keys, kind)
         found = candidates(self.view, words_of_arrays(self.view, index, [fitting]))
+        self.steps.append(Step((index.name,), None, len(found)))
         if self.ordinals is not None:
             found = np.intersect1d(self.ordinals, found, assume_unique=True)
         self.ordinals = found
@@ -230,6 +269,7 @@ class Access:
             self.access,
             table,
             self.used,
+            self.steps,
             live,
             self.view.state.channel.counters.minus(self._before),
             time.perf_counter() - self._started,
@@ -270,7 +310,7 @@ class Access:
         equalities = equalities_of(bound.predicate)
         if not bound.exact or not equalities or has_floats(access, equalities):
             return None
-        found = Lookup(self._context).exact(equalities)
+        found = Lookup(self._context).exact(equalities, most)
         if found is None or len(found) > most:
             return None
         numbers = [*dict.fromkeys([*wanted, *(one.column for one in equalities)])]

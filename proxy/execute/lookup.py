@@ -1,20 +1,30 @@
 """From predicates to ordinals: which rows the indexes say may match.
 
-The answer is a superset of the matching rows or, when no index serves a predicate, everything. The
-query itself rechecks every row that is fetched, so an index decides only how much is read.
+The answer is a superset of the matching rows or, when no index serves a predicate or none is worth it,
+everything. The query itself rechecks every row that is fetched, so an index decides only how much is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from math import prod
 
 import numpy as np
 
 from proxy.arrow import Ordinals
 from proxy.sql.predicates import And, Equals, Or, Predicate
+from proxy.statistics.choice import Option, Outline, Report, Source, Step, following, outline
+from proxy.statistics.cost import Costs
+from proxy.statistics.estimate import Estimator
 
 from .probes import Context, Probe, probes_for
 from .probes.base import EMPTY, FEW
+
+LAST = (99, False)
+"""The rank of a disjunction."""
+FAR = 2
+"""Estimates may be wrong, so rows are too many when they are this many times too many."""
 
 
 class Lookup:
@@ -26,59 +36,198 @@ class Lookup:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.used: list[str] = []
+        self._estimator = Estimator(context.view)
+        self._costs: Costs | None = None
+        self._refused: Step | None = None
+        """What would be read for an arm of a disjunction that is left to a scan."""
+        self.steps: list[Step] = []
 
-    def find(self, predicate: Predicate | None) -> Ordinals | None:
-        """Candidates for a predicate: live ordinals ascending, or None when no index serves it."""
+    @property
+    def used(self) -> list[str]:
+        """Names of the indexes that were read, each once."""
+        return list(dict.fromkeys(name for step in self.steps for name in step.names))
+
+    def _cost(self) -> Costs:
+        if self._costs is None:
+            view, statistics = self._context.view, self._estimator.statistics
+            self._costs = Costs(view, self._context.columns, statistics)
+        return self._costs
+
+    # --- What could be read --------------------------------------------------------------------------
+
+    def outlook(self, predicate: Predicate | None) -> Report:
+        """What :meth:`find` does if all estimates are right; only statistics are read for it."""
+        plan = self._outline(predicate)
+        if plan is None:
+            return Report(self._estimator.rows, refused=self._refused)
+        expected = None if plan.source is Source.GUESS else plan.rows
+        return Report(self._estimator.rows, expected, plan.steps, plan.best or self._refused)
+
+    def _outline(self, predicate: Predicate | None) -> Outline | None:
+        """What is meant to be done for a predicate; None when no index serves it."""
         if predicate is None:
             return None
-        if isinstance(predicate, Or):
-            return self._either(predicate.parts)
-        return self._all(predicate.parts if isinstance(predicate, And) else (predicate,))
+        parts = parts_of(predicate)
+        options = self._options(parts, probes_for(self._context, parts))
+        return outline(options, self._cost()) if options else None
 
-    def _either(self, parts: Sequence[Predicate]) -> Ordinals | None:
+    def _options(self, parts: Sequence[Predicate], probes: Sequence[Probe]) -> list[Option]:
+        """Every way to narrow a conjunction."""
+        single = next(filter(_single, probes), None)
+        if single is not None:
+            return [self._indexed(single)]
+        options = [self._indexed(probe) for probe in probes]
+        return options + [
+            one for part in parts if isinstance(part, Or) for one in self._either(part)
+        ]
+
+    def _indexed(self, probe: Probe) -> Option:
+        """A probe as an option."""
+        estimator = self._estimator
+        known = [estimator.share(one) is not None for one in probe.covers]
+        option = Option(
+            names=(probe.index.name,),
+            covers=probe.covers,
+            share_of=estimator.guess,
+            source=Source.STATISTICS if all(known) else Source.GUESS,
+            read=partial(self._cost().read, probe.index, probe.asked),
+            run=partial(self._run, probe),
+            look=probe.estimate,
+            rank=_order(probe),
+            correlation=estimator.correlation(probe.covers),
+        )
+        if probe.index.unique and estimator.rows:
+            # This is known without statistics: a value is had by one row at most.
+            option.joint = min(probe.asked / estimator.rows, 1.0)
+            option.source = Source.STATISTICS
+        return option
+
+    def _either(self, part: Or) -> list[Option]:
+        """A disjunction as an option, unless one of its arms is left to a scan."""
+        plans = [self._outline(arm) for arm in part.parts]
+        arms = [plan for plan in plans if plan is not None and plan.steps]
+        if len(arms) < len(plans):
+            bad = [plan.best for plan in plans if plan is not None and plan.best is not None]
+            self._refused = next(iter(bad), self._refused)
+            return []
+        read = sum(arm.read for arm in arms)
+        share = min(sum(arm.rows for arm in arms) / max(self._estimator.rows, 1), 1.0)
+        return [
+            Option(
+                names=tuple(name for arm in arms for step in arm.steps for name in step.names),
+                covers=(part,),
+                share_of=lambda _part: share,
+                source=min((arm.source for arm in arms), default=Source.STATISTICS),
+                read=lambda _rows: read,
+                run=partial(self._union, part),
+                rank=LAST,
+            )
+        ]
+
+    # --- Reading -------------------------------------------------------------------------------------
+
+    def find(self, predicate: Predicate | None) -> Ordinals | None:
+        """Candidates for a predicate: live ordinals ascending, or None when all rows are to be read."""
+        if predicate is None:
+            return None
+        parts = parts_of(predicate)
+        probes = probes_for(self._context, parts)
+        single = next(filter(_single, probes), None)
+        if single is not None:
+            return self._run(single)
+        return self._all(self._options(parts, probes))
+
+    def _all(self, options: list[Option]) -> Ordinals | None:
+        """What is in every option that is worth it; what is small already is not narrowed further."""
+        found: Ordinals | None = None
+        covered: frozenset[Predicate] = frozenset()
+        while (option := self._following(options, found, covered)) is not None:
+            options.remove(option)
+            one = option.run()
+            if one is not None:
+                covered |= frozenset(option.covers)
+                found = intersection(found, one)
+                options = [other for other in options if not covered.issuperset(other.covers)]
+        return found
+
+    def _following(
+        self, options: Sequence[Option], found: Ordinals | None, covered: frozenset[Predicate]
+    ) -> Option | None:
+        """The option to take next; before one is taken by guess, a closer look is taken where one can be."""
+        if not options or (found is not None and len(found) <= FEW):
+            return None
+        count = None if found is None else len(found)
+        chosen = following(options, self._cost(), count, covered)
+        alone = found is None and len(options) == 1
+        if chosen is None or chosen.look is None or chosen.source is not Source.GUESS or alone:
+            return chosen
+        looks = {
+            place: one.look
+            for place, one in enumerate(options)
+            if one.look is not None and one.source is Source.GUESS
+        }
+        counts = self._context.view.state.channel.together(list(looks.values()))
+        for place, rows in zip(looks, counts, strict=True):
+            options[place].looked(rows, self._estimator.rows)
+        return following(options, self._cost(), count, covered)
+
+    def _union(self, part: Or) -> Ordinals | None:
+        """What is in any arm, or None when one of them is left to a scan after all."""
         found: list[Ordinals] = []
-        for part in parts:
-            one = self.find(part)
+        for arm in part.parts:
+            one = self.find(arm)
             if one is None:
                 return None
             found.append(one)
         return np.unique(np.concatenate(found)) if found else EMPTY
 
-    def _all(self, parts: Sequence[Predicate]) -> Ordinals | None:
-        """The most selective kinds first; what is small already is not narrowed further."""
-        found: Ordinals | None = None
-        covered: set[Predicate] = set()
-        for probe in sorted(probes_for(self._context, parts), key=_order):
-            if found is not None and len(found) <= FEW:
-                return found
-            if covered.issuperset(probe.covers):
-                continue
-            one = self._run(probe)
-            if one is not None:
-                covered.update(probe.covers)
-                found = intersection(found, one)
-        for part in parts:
-            if found is not None and len(found) <= FEW:
-                return found
-            if isinstance(part, Or):
-                one = self._either(part.parts)
-                if one is not None:
-                    found = intersection(found, one)
-        return found
+    def exact(self, equalities: Sequence[Equals], most: int) -> Ordinals | None:
+        """Live rows under some of the equalities, by an equality index.
 
-    def exact(self, equalities: Sequence[Equals]) -> Ordinals | None:
-        """Live rows under some of the equalities, by the first equality index that serves them."""
+        Args:
+            equalities: a conjunction.
+            most: more rows than this are of no use.
+        """
         probes = [
             one for one in probes_for(self._context, equalities) if one.index.method == "equality"
         ]
-        return self._run(min(probes, key=_order)) if probes else None
+        probe = next(filter(_single, probes), None) or self._rarest(probes, most)
+        return None if probe is None else self._run(probe)
+
+    def _rarest(self, probes: Sequence[Probe], most: int) -> Probe | None:
+        """The probe of the fewest rows, or None when they are far too many by statistics."""
+        estimator = self._estimator
+        if not probes or estimator.statistics is None:
+            return min(probes, key=_order, default=None)
+        if len(probes) == 1 and estimator.at_most(probes[0].covers) <= most:
+            return probes[0]  # Whatever the values are, so they need not be looked up.
+        expected = {place: estimator.rows_of(one.covers) for place, one in enumerate(probes)}
+        place = min(expected, key=lambda one: (expected[one], _order(probes[one])))
+        return None if expected[place] > FAR * most else probes[place]
 
     def _run(self, probe: Probe) -> Ordinals | None:
         found = probe.run()
-        if found is not None and probe.index.name not in self.used:
-            self.used.append(probe.index.name)
+        if found is not None:
+            self.steps.append(Step((probe.index.name,), self._expected(probe), len(found)))
         return found
+
+    def _expected(self, probe: Probe) -> float | None:
+        """How many rows a probe was thought to list, as far as that was asked before."""
+        if _single(probe):
+            return 1.0
+        shares = [self._estimator.asked(one) for one in probe.covers]
+        known = [one for one in shares if one is not None]
+        return prod(known) * self._estimator.rows if len(known) == len(shares) else None
+
+
+def parts_of(predicate: Predicate) -> tuple[Predicate, ...]:
+    """The conjuncts of a predicate."""
+    return predicate.parts if isinstance(predicate, And) else (predicate,)
+
+
+def _single(probe: Probe) -> bool:
+    """Whether a probe lists one row at most, so that nothing can be better."""
+    return probe.index.unique and probe.asked == 1
 
 
 def _order(probe: Probe) -> tuple[int, bool]:

@@ -21,19 +21,21 @@ from proxy.sql import statements as sql
 from proxy.sql.access import QueryPlan, SemiJoin, TableAccess
 from proxy.sql.explain import explain, explain_analyze
 from proxy.sql.plan import plan_query
+from proxy.statistics.words import words_of_choice
 from proxy.transaction import Transaction
 from proxy.values import result_columns
 
 from .access import Access, Fetched
 from .exchange import normal
 from .local import LocalEngine
+from .probes.base import FEW
 from .view import TableView
 
 PLAN_CACHE = 512
 SEMI_JOIN_KEYS = 20_000
 """A join is narrowed by the keys of the other side when there are at most this many rows."""
 SEMI_JOIN_SHARE = 0.25
-"""… and at most this share of the rows of the table that is narrowed."""
+"""… and, without statistics, at most this share of the rows of the table that is narrowed."""
 DIRECT_ROWS = 64
 """Results of at most this many rows may skip the engine."""
 
@@ -122,10 +124,23 @@ class Selector:
             Access(self.view(access.table.id, transaction), access, parameters)
             for access in plan.accesses
         ]
+        self._read_statistics(found)
         for one in found:
             one.lookup()
         self._narrow(plan.joins, found)
         return [one.open() for one in found]
+
+    def _read_statistics(self, accesses: Sequence[Access]) -> None:
+        """Have the statistics of several tables read together, where they were not read before."""
+        unread = [
+            one.view.state.statistics.read
+            for one in accesses
+            if one.access.predicate is not None
+            and one.view.count() > FEW
+            and not one.view.state.statistics.cached
+        ]
+        if len(unread) > 1:
+            self._database.channel.together(unread)
 
     def _narrow(self, joins: Sequence[SemiJoin], found: Sequence[Access]) -> None:
         """Semi-join reduction: the keys of a small side narrow the other side of its joins."""
@@ -146,10 +161,7 @@ class Selector:
                 index = equality_index(target.access, direction[3])
                 if source.ordinals is None or index is None:
                     continue
-                limit = min(SEMI_JOIN_KEYS, SEMI_JOIN_SHARE * target.view.count())
-                if len(source.ordinals) > limit:
-                    continue
-                if target.ordinals is not None and len(target.ordinals) <= len(source.ordinals):
+                if not worth_narrowing(target, index, len(source.ordinals)):
                     continue
                 keys = source.column(direction[1])
                 target.narrow(index, keys)
@@ -181,17 +193,48 @@ class Selector:
         """The plan as text; with ``analyze``, run it and say what it read."""
         plan = self.plan(statement)
         self._database.ensure(access.table for access in plan.accesses)
+        choices = self.choices(plan, parameters, transaction)
         if not analyze:
-            return explained(explain(plan))
+            return explained(explain(plan, choices))
         started = time.perf_counter()
         _, fetched = self.run(plan, parameters, transaction)
         seconds = time.perf_counter() - started - sum(one.seconds for one in fetched)
-        return explained(explain_analyze(plan, [one.stats() for one in fetched], seconds * 1000))
+        stats = [one.stats() for one in fetched]
+        return explained(explain_analyze(plan, stats, seconds * 1000, choices))
+
+    def choices(
+        self,
+        plan: QueryPlan | None,
+        parameters: Sequence[object],
+        transaction: Transaction | None,
+    ) -> list[list[str]]:
+        """For each access of a plan what is chosen for it, in words; statistics are read for it."""
+        if plan is None:
+            return []
+        self._database.ensure(access.table for access in plan.accesses)
+        found: list[list[str]] = []
+        for access in plan.accesses:
+            one = Access(self.view(access.table.id, transaction), access, parameters)
+            report = one.outlook()
+            found.append([] if report is None else words_of_choice(access.name, report))
+        return found
 
     def show(self, statement: sql.Show) -> Result:
         """The value of a setting."""
         table = pa.table({statement.name: pa.array([statement.value], pa.string())})
         return Result("rows", "SHOW", ((statement.name, "TEXT"),), table, 1)
+
+
+def worth_narrowing(target: Access, index: Index, keys: int) -> bool:
+    """Whether a table is to be narrowed to the rows of so many keys: by statistics, or by shares."""
+    if keys > SEMI_JOIN_KEYS:
+        return False
+    known = target.worth_narrowing(index, keys)
+    if known is not None:
+        return known
+    if keys > SEMI_JOIN_SHARE * target.view.count():
+        return False
+    return target.ordinals is None or len(target.ordinals) > keys
 
 
 def explained(lines: list[str]) -> Result:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from .access import OrderedAccess, QueryPlan, SemiJoin, TableAccess
 from .predicates import Literal, Operand, Parameter, describe
@@ -27,6 +28,7 @@ class AccessStats:
         store_ms: milliseconds spent waiting for the store.
         open_ms: milliseconds spent opening what it sent.
         round_trips: how often the store was waited for.
+        steps: a line about each index that was read, in order.
     """
 
     indexes: tuple[str, ...]
@@ -36,7 +38,10 @@ class AccessStats:
     store_ms: float
     open_ms: float
     round_trips: int
+    steps: tuple[str, ...] = ()
 
+
+Choices: TypeAlias = Sequence[Sequence[str]]
 
 INDEX_STAGES = 3
 """An index's header, the pages that lead to the entries, and long lists or further pages."""
@@ -44,15 +49,23 @@ LIVENESS_STAGES = 2
 """Which rows are live: header and pages."""
 
 
-def explain(plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan) -> list[str]:
-    """The plan before it is executed: per table what an index may serve."""
-    return _render(plan, None, None)
+def explain(
+    plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan, choices: Choices = ()
+) -> list[str]:
+    """The plan before it is executed: per table what an index may serve, and what is chosen.
+
+    Args:
+        plan: the plan.
+        choices: lines about what is chosen for each of its accesses, in their order.
+    """
+    return _render(plan, choices, None, None)
 
 
 def explain_analyze(
     plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan,
     stats: Sequence[AccessStats],
     engine_ms: float,
+    choices: Choices = (),
 ) -> list[str]:
     """The plan with what it cost.
 
@@ -60,12 +73,14 @@ def explain_analyze(
         plan: the plan that was executed.
         stats: one for each of its accesses, in their order.
         engine_ms: milliseconds in the local engine.
+        choices: as for :func:`explain`.
     """
-    return _render(plan, stats, engine_ms)
+    return _render(plan, choices, stats, engine_ms)
 
 
 def _render(
     plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan,
+    choices: Choices,
     stats: Sequence[AccessStats] | None,
     engine_ms: float | None,
 ) -> list[str]:
@@ -82,7 +97,7 @@ def _render(
     if query is None:
         return lines
     for place, access in enumerate(query.accesses):
-        lines += _access(access)
+        lines += _access(access, choices[place] if choices else ())
         if stats is not None:
             lines += _cost(stats[place])
     lines += [_join(query, join) for join in query.joins]
@@ -103,7 +118,7 @@ def _render(
     return lines
 
 
-def _access(access: TableAccess) -> list[str]:
+def _access(access: TableAccess, choice: Sequence[str]) -> list[str]:
     table = access.table
     times = f", mentioned {access.uses} times" if access.uses > 1 else ""
     lines = [f"table {access.name}{times}"]
@@ -113,6 +128,7 @@ def _access(access: TableAccess) -> list[str]:
         lines.append(f"  fetch: {access_predicate(access)}")
         usable = ", ".join(f"{index.name} ({index.method})" for index in usable_indexes(access))
         lines.append(f"  indexes: {usable or 'none that serves it, so all rows are fetched'}")
+    lines += [f"  {line}" for line in choice]
     if access.ordered is not None:
         lines.append(f"  order: {_order(access, access.ordered)}")
     for extremum in access.extremes:
@@ -174,6 +190,7 @@ def _cost(stats: AccessStats) -> list[str]:
     used = ", ".join(stats.indexes) or "none"
     return [
         f"  used: {used}",
+        *(f"    {line}" for line in stats.steps),
         (
             f"  pages {stats.pages}, rows {stats.rows}, bytes {stats.bytes}, "
             f"round trips {stats.round_trips}, "

@@ -37,11 +37,13 @@ class Context:
         matches: the access's ``@@`` columns.
         match: the matching ordinals of the access's ``@@`` number n and the index that serves it, or
             None when no index does.
+        columns: ids of the columns that are opened of each row that is found.
     """
 
     view: TableView
     matches: Sequence[MatchColumn]
     match: Callable[[int], tuple[Index, Ordinals] | None]
+    columns: frozenset[int] = frozenset()
 
     def served(self, index: Index, parts: Sequence[Predicate]) -> tuple[Predicate, ...]:
         """The conjuncts that an index serves together."""
@@ -58,14 +60,16 @@ class Probe:
         rank: the order in which probes are run when nothing is known of the values: lower first.
         run: live ordinals, ascending, or None when that would be most of the table.
         estimate: about how many rows :attr:`run` gives, or None when that cannot be said without
-            asking for them.
+            asking for them. What it reads, :attr:`run` reads as well. Statistics come first.
+        asked: how many words or ranges the index is asked for, for the cost of reading it.
     """
 
     index: Index
     covers: tuple[Predicate, ...]
     rank: int
     run: Callable[[], Ordinals | None]
-    estimate: Callable[[], int | None] = lambda: None
+    estimate: Callable[[], int | None] | None = None
+    asked: int = 1
 
 
 Prober: TypeAlias = Callable[[Context, Index, tuple[Predicate, ...]], list[Probe]]

@@ -33,7 +33,7 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
     def run() -> Ordinals:
         return candidates(context.view, words_for(context.view, index, values))
 
-    return [Probe(index, served, rank, run)]
+    return [Probe(index, served, rank, run, asked=count)]
 
 
 def words_for(view: TableView, index: Index, values: list[list[object]]) -> npt.NDArray[np.uint64]:

@@ -53,7 +53,7 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
     spans = [(one.low, one.high) for one in ranges_of(view, index, atom)]
     rank = {Equals: EQUAL, In: AMONG}.get(type(atom), WITHIN)
     run, expected = partial(within, view, index, spans), partial(estimate, view, index, spans)
-    return [Probe(index, served, rank, run, expected)]
+    return [Probe(index, served, rank, run, expected, len(spans))]
 
 
 def _composite(view: TableView, index: Index, served: Sequence[Predicate]) -> list[Probe]:
@@ -74,7 +74,8 @@ def _composite(view: TableView, index: Index, served: Sequence[Predicate]) -> li
         words, valid = equality.words(view.state.keys.null_words(index.id), arrays, types)
         return np.union1d(found, candidates(view, np.unique(words[valid])))
 
-    return [Probe(index, tuple(served), COMPOSITE, run, partial(estimate, view, index, spans))]
+    expected = partial(estimate, view, index, spans)
+    return [Probe(index, tuple(served), COMPOSITE, run, expected, len(spans))]
 
 
 Leading = tuple[list[Array], list[ColumnType]]

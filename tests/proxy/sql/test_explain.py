@@ -47,12 +47,17 @@ def test_explain():
 
 
 def test_explain_analyze():
-    stats = AccessStats(("patients_zip_idx",), 2, 14, 5120, 1.25, 0.5, 3)
+    stats = AccessStats(
+        ("patients_zip_idx",), 2, 14, 5120, 1.25, 0.5, 3, ("patients_zip_idx: 14 rows",)
+    )
+    choice = ["choice: patients_zip_idx (about 12)", "estimate: about 12 of 900 rows"]
     found = explain_analyze(
-        plan("SELECT id FROM patients WHERE zip = $1 AND age > 3"), [stats], 0.75
+        plan("SELECT id FROM patients WHERE zip = $1 AND age > 3"), [stats], 0.75, [choice]
     )
     assert found[:2] == ["table patients", "  fetch: zip = $1 AND age > 3"]
-    assert "  used: patients_zip_idx" in found
+    assert found[3:5] == [f"  {line}" for line in choice]
+    place = found.index("  used: patients_zip_idx")
+    assert found[place + 1] == "    patients_zip_idx: 14 rows"
     assert "  pages 2, rows 14, bytes 5120, round trips 3, store 1.2 ms, opening 0.5 ms" in found
     assert "store: 1 round trip for what has changed, 3 more" in found
     assert found[-1] == "local engine: 0.8 ms"
