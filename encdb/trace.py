@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, overload
 
@@ -170,15 +170,29 @@ class Recorder:
     @contextmanager
     def exchange(self, request: wire.Request) -> Iterator[list[wire.Response]]:
         """Record one request, and the answer that the block puts in the list, or its error."""
-        self._note(TO_STORE, type(request).__name__, request)
+        self.asked(request)
         answers: list[wire.Response] = []
-        try:
+        with self.failing():
             yield answers
+        for answer in answers:
+            self.answered(answer)
+
+    def asked(self, request: wire.Request) -> None:
+        """Record a request."""
+        self._note(TO_STORE, type(request).__name__, request)
+
+    def answered(self, answer: wire.Response) -> None:
+        """Record an answer."""
+        self._note(FROM_STORE, type(answer).__name__, answer, _outcome(answer))
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Record the error that a block ends with."""
+        try:
+            yield
         except EncdbError as error:
             self._note(FROM_STORE, type(error).__name__, None, error.code or "error")
             raise
-        for answer in answers:
-            self._note(FROM_STORE, type(answer).__name__, answer, _outcome(answer))
 
     @property
     def url(self) -> str:
@@ -247,11 +261,17 @@ class _RecordedSnapshot:
     @overload
     def read(self, request: wire.ReadHeads) -> wire.Heads: ...
     @overload
-    def read(self, request: wire.ReadPages | wire.ReadRows | wire.ReadPacks) -> wire.Blobs: ...
+    def read(
+        self, request: wire.ReadPages | wire.ReadRows | wire.ReadPacks | wire.ReadEntries
+    ) -> wire.Blobs: ...
     @overload
     def read(self, request: wire.ReadKeys) -> wire.Keys: ...
     @overload
-    def read(self, request: wire.ListIds) -> wire.Ids: ...
+    def read(self, request: wire.ListIds | wire.ReadVisible) -> wire.Ids: ...
+    @overload
+    def read(self, request: wire.ReadGroups) -> wire.Groups: ...
+    @overload
+    def read(self, request: wire.ReadJoin) -> wire.Joined: ...
     @overload
     def read(self, request: wire.ReadLayout) -> wire.Layout: ...
     def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
@@ -265,9 +285,11 @@ class _RecordedSnapshot:
         """Read several, recorded: all requests go before the first answer comes."""
         if not requests:
             return ()
-        with ExitStack() as stack:
-            exchanges = [stack.enter_context(self._recorder.exchange(one)) for one in requests]
+        recorder = self._recorder
+        for request in requests:
+            recorder.asked(request)
+        with recorder.failing():
             answers = self._snapshot.read_all(requests)
-            for exchange, answer in zip(exchanges, answers, strict=True):
-                exchange.append(answer)
+        for answer in answers:
+            recorder.answered(answer)
         return answers

@@ -70,6 +70,19 @@ def test_reading_is_recorded(recorder: Recorder):
     assert recorder.events[-1].kind == "Heads"
 
 
+def test_requests_of_one_round_trip_are_answered_in_their_order(recorder: Recorder):
+    requests = (wire.ListIds(TABLE, "rows"), wire.ReadKeys(TABLE, None))
+    with recorder.snapshot() as snapshot:
+        snapshot.read_all(requests)
+    assert [event.kind for event in recorder.events] == ["ListIds", "ReadKeys", "Ids", "Keys"]
+    recorder.close()
+    mark = recorder.mark()
+    with pytest.raises(InterfaceError):
+        snapshot.read_all(requests)
+    seen = [(event.kind, event.outcome) for event in recorder.since(mark)]
+    assert seen == [("ListIds", ""), ("ReadKeys", ""), ("InterfaceError", "E_CLOSED")]
+
+
 def test_leases_and_sweeps_are_recorded(recorder: Recorder):
     recorder.lease(wire.Lease(TABLE, "ordinal", 3))
     recorder.sweep(wire.Sweep(TABLE))
