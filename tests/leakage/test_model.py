@@ -1,0 +1,69 @@
+"""Every message of a run is the one that the leakage model says, and no leak is told that is not declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from indexes.leakage import TABLE, Leak, Profile, profile_of
+
+from .histories import HISTORIES
+from .model import history
+from .model.database import Model
+from .model.messages import Message
+from .model.plain import Index
+from .running import hold
+
+EVERYWHERE = {*TABLE.at_rest, *TABLE.on_update, *TABLE.on_query}
+"""What a statement may tell of tables by itself: it learns what others have changed, too."""
+
+
+def profile(index: Index) -> Profile:
+    """The profile of an index of the model."""
+    return profile_of(index.method, index.options, columns=len(index.columns), unique=index.unique)
+
+
+def allowed(model: Model, step: history.Step) -> set[Leak]:
+    """Everything that the profiles declare for a step: of the tables, and of the indexes there are."""
+    found = set(EVERYWHERE)
+    used = used_by(step)
+    for state in model.tables.values():
+        for index in state.schema.indexes:
+            one = profile(index)
+            found.update(one.at_rest)
+            if not isinstance(step, history.Query):
+                found.update(one.on_update)
+            names = tuple(state.schema.columns[number - 1].name for number in index.columns)
+            if (index.method, names) == used:
+                found.update(one.on_query)
+    return found
+
+
+def used_by(step: history.Step) -> tuple[str, tuple[str, ...]] | None:
+    """Method and columns of the index that a step's plan uses."""
+    match step:
+        case history.Equal() | history.Update() | history.Delete():
+            return "equality", (step.where,)
+        case history.Between():
+            return "range", (step.where,)
+        case history.Together():
+            return "range", (step.leading, step.where)
+        case history.First():
+            return "range", (step.order,)
+        case history.Extreme():
+            return "range", (step.of,)
+        case history.Match():
+            return "keyword", (step.where,)
+        case _:
+            return None
+
+
+@pytest.mark.parametrize("steps", HISTORIES, ids=lambda one: one.__name__)
+def test_a_run_tells_what_the_model_says_and_the_profiles_declare(tmp_path, steps):
+    def told(model: Model, step: history.Step, messages: Sequence[Message]) -> None:
+        leaks = {leak for message in messages for leak in message.leaks()}
+        undeclared = leaks - allowed(model, step)
+        assert not undeclared, step
+
+    hold(tmp_path, steps(), told)
