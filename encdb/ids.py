@@ -20,6 +20,9 @@ Claims: TypeAlias = tuple[tuple[bytes, int], ...]
 
 PAGE_SHIFT: Final = 32
 PACK_SHIFT: Final = 11
+LABEL_BITS: Final = 44
+"""Labels of rows with server-visible entries are below 2**44."""
+_INDEX_LIMIT: Final = 1 << 19
 _ID_LIMIT: Final = 1 << 63
 _by_id = itemgetter(0)
 
@@ -32,6 +35,26 @@ def page_id(segment: int, page: int) -> int:
 def pack_id(pack: int, column: int) -> int:
     """Id of one column of a pack; column 0 is the pack's directory."""
     return pack << PACK_SHIFT | column
+
+
+def entry_id(index_id: int, label: int) -> int:
+    """Id of the entry that a row has in a server-visible index."""
+    return index_id << LABEL_BITS | label
+
+
+def checked_index(number: int) -> int:
+    """The id of a server-visible index, which leaves room for labels in ids of entries."""
+    found = index(number)
+    if not 0 <= found < _INDEX_LIMIT:
+        raise malformed("an index id is outside 0 ... 2**19 - 1")
+    return found
+
+
+def checked_labels(pairs: Pairs) -> Pairs:
+    """Pairs whose labels leave room for an index id."""
+    if pairs and pairs[-1][0] >> LABEL_BITS:
+        raise malformed("a label is 2**44 or more")
+    return pairs
 
 
 def malformed(what: str) -> InternalError:

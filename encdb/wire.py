@@ -12,6 +12,7 @@ Names of numbers:
 * **label**: number of a row, ``block << 12 | permuted low 12 bits`` (below 2**63).
 * **page id**: ``segment << 32 | page``. Segments are leased and never used again.
 * **pack id**: ``pack << 11 | column``. Column 0 is the directory of the pack.
+* **entry id**: ``index << 44 | label``: what a row has in a server-visible index.
 * **writer**: 16 random bytes per connection; its deltas are numbered from 1 in every table.
 * **epoch**: number of merges of a table; 0 before the first, when it has no manifest.
 * **link**: SHA-256 of a sealed manifest or catalog, 32 bytes.
@@ -30,6 +31,8 @@ from .errors import TamperError, err
 from .ids import (
     Claims,
     Pairs,
+    checked_index,
+    checked_labels,
     distinct_ids,
     malformed,
     sorted_claims,
@@ -37,20 +40,26 @@ from .ids import (
     sorted_ids,
     sorted_pairs,
 )
+from .ids import entry_id as entry_id
 from .ids import pack_id as pack_id
 from .ids import page_id as page_id
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Storage format of this version. A store of another format is refused."""
 
 NO_CATALOG: Final = -1
 """``ReadHeads.catalog_version`` of a client that knows no catalog."""
 NO_EPOCH: Final = -1
 """``TableCursor.epoch`` of a client that holds no manifest."""
+NO_INDEX: Final = -1
+"""``ReadVisible.order`` of a request without an order."""
+VISIBLE_KINDS: Final[tuple[VisibleKind, ...]] = ("tag", "order", "compare")
+"""Kinds of server-visible entries, in the order of their numbers from 1."""
 
-Relation: TypeAlias = Literal["rows", "packs", "pages", "tombstones"]
+Relation: TypeAlias = Literal["rows", "packs", "pages", "tombstones", "visible"]
 LeaseKind: TypeAlias = Literal["ordinal", "segment"]
 ClaimKind: TypeAlias = Literal["merge", "write"]
+VisibleKind: TypeAlias = Literal["tag", "order", "compare"]
 
 CLAIM_SECONDS: Final = 60
 """Longest time for which a claim is granted at once; its holder asks again to keep it."""
@@ -168,6 +177,146 @@ class DeltaBlob:
         sorted_frontier([(self.writer, self.n)])
         if type(self.blob) is not bytes:
             raise malformed("a delta is not bytes")
+
+
+# --- Server-visible indexes: values in clear to the store, which it filters, sorts, groups and joins by.
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleBatch:
+    """Entries of one server-visible index.
+
+    Attributes:
+        index: the index's id within its table, below 2**19.
+        kind: what may be done with the values: ``tag`` compares for equality, ``order`` byte by byte,
+            ``compare`` with a token alone.
+        entries: (label, value).
+    """
+
+    index: int
+    kind: VisibleKind
+    entries: Pairs
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", checked_index(self.index))
+        object.__setattr__(self, "entries", checked_labels(sorted_pairs(self.entries)))
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleTest:
+    """One condition on the values of one server-visible index.
+
+    Attributes:
+        index: the index's id.
+        kind: as the index's entries have it.
+        values: ``tag``: the values asked for. ``order``: least and greatest value, and ``compare``: a
+            token of each; empty bytes are no bound.
+        low_open: whether the lower bound itself is left out.
+        high_open: the same for the upper bound.
+    """
+
+    index: int
+    kind: VisibleKind
+    values: tuple[bytes, ...]
+    low_open: bool = False
+    high_open: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", checked_index(self.index))
+        if self.kind == "tag":
+            object.__setattr__(self, "values", tuple(sorted(set(self.values))))
+        elif len(self.values) != 2:
+            raise malformed("a range has two ends")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadVisible:
+    """Ask which rows pass every test; answered by :class:`Ids` with their labels.
+
+    With ``order``, only the first ``limit`` of them in the order of the values of that index, of kind
+    ``order``, and all rows that tie with the last of these; rows without an entry there are left out.
+
+    Attributes:
+        table: the table's id.
+        tests: at least one, unless there is an order.
+        order: id of an index, :data:`NO_INDEX` for none.
+        descending: whether the greatest values come first.
+        limit: number of rows wanted, at least 1 with an order.
+    """
+
+    table: int
+    tests: tuple[VisibleTest, ...]
+    order: int = -1
+    descending: bool = False
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tests", tuple(sorted(self.tests, key=_test_order)))
+        ordered = self.order != NO_INDEX
+        if ordered:
+            object.__setattr__(self, "order", checked_index(self.order))
+        if ordered != (self.limit > 0) or not (ordered or self.tests):
+            raise malformed("a request for rows without a condition")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadGroups:
+    """Ask for the values of one index of kind ``tag``, over the rows that pass every test."""
+
+    table: int
+    index: int
+    tests: tuple[VisibleTest, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", checked_index(self.index))
+        object.__setattr__(self, "tests", tuple(sorted(self.tests, key=_test_order)))
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSide:
+    """One side of a join: rows of a table that pass every test, joined by the tags of an index."""
+
+    table: int
+    index: int
+    tests: tuple[VisibleTest, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", checked_index(self.index))
+        object.__setattr__(self, "tests", tuple(sorted(self.tests, key=_test_order)))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadJoin:
+    """Ask which rows of either side have a tag that the other side has as well."""
+
+    left: JoinSide
+    right: JoinSide
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEntries:
+    """Ask for entries of server-visible indexes by entry id; answered by :class:`Blobs`.
+
+    Each blob is one byte, 1 for ``tag``, 2 for ``order`` and 3 for ``compare``, and the value.
+    """
+
+    table: int
+    ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", sorted_ids(self.ids))
+
+
+def _test_order(test: VisibleTest) -> tuple[int, str, tuple[bytes, ...], bool, bool]:
+    return test.index, test.kind, test.values, test.low_open, test.high_open
+
+
+def sorted_batches(batches: tuple[VisibleBatch, ...]) -> tuple[VisibleBatch, ...]:
+    """Batches by index, each index once."""
+    ordered = tuple(sorted(batches, key=lambda batch: batch.index))
+    if len({batch.index for batch in ordered}) != len(ordered):
+        raise malformed("an index is named twice")
+    return ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +438,32 @@ class Ids:
 
     def __post_init__(self) -> None:
         _require(self.ids, int)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Groups of equal tags: (tag, number of rows, label of one of them), ascending by tag."""
+
+    table: int
+    groups: tuple[tuple[bytes, int, int], ...]
+
+    def __post_init__(self) -> None:
+        _require(self.groups, tuple, 3)
+        for tag, count, label in self.groups:
+            _require((tag,), bytes)
+            _require((count, label), int)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Labels of the rows of both sides of a join, ascending."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _require(self.left, int)
+        _require(self.right, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +652,9 @@ class TableChange:
         tombstones: labels of settled rows that this transaction removes; each must be new.
         keys_added: (tag, label) claims; each tag must be free.
         keys_removed: (tag, label) claims; each must exist.
+        visible_added: entries of server-visible indexes of the new rows.
+        visible_removed: entry ids; those that are not there are ignored, as of a NULL.
+        visible_dropped: indexes whose every entry goes.
         delta: the sealed list of changes.
         swap: the merge that this commit completes.
     """
@@ -488,10 +666,17 @@ class TableChange:
     tombstones: tuple[int, ...] = ()
     keys_added: Claims = ()
     keys_removed: Claims = ()
+    visible_added: tuple[VisibleBatch, ...] = ()
+    visible_removed: tuple[int, ...] = ()
+    visible_dropped: tuple[int, ...] = ()
     delta: DeltaBlob | None = None
     swap: Swap | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "visible_added", sorted_batches(self.visible_added))
+        object.__setattr__(self, "visible_removed", distinct_ids(self.visible_removed))
+        dropped = tuple(map(checked_index, distinct_ids(self.visible_dropped)))
+        object.__setattr__(self, "visible_dropped", dropped)
         object.__setattr__(self, "rows_added", sorted_pairs(self.rows_added))
         object.__setattr__(self, "rows_removed", distinct_ids(self.rows_removed))
         object.__setattr__(self, "tombstones", distinct_ids(self.tombstones))
@@ -663,14 +848,17 @@ class Stage:
             and packs, and grows with every message.
         pages: (page id, sealed page).
         packs: (pack id, sealed column).
+        visible: entries of server-visible indexes, which no request meets before the stage is published.
     """
 
     table: int
     stage: int
     pages: Pairs = ()
     packs: Pairs = ()
+    visible: tuple[VisibleBatch, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "visible", sorted_batches(self.visible))
         object.__setattr__(self, "stage", index(self.stage))
         object.__setattr__(self, "pages", sorted_pairs(self.pages))
         object.__setattr__(self, "packs", sorted_pairs(self.packs))
@@ -726,13 +914,13 @@ class Put:
 
     Attributes:
         table: the table's id; its relations are made when they are missing.
-        relation: ``rows``, ``packs`` or ``pages``.
-        added: (id, blob) to write.
+        relation: ``rows``, ``packs``, ``pages`` or ``visible``.
+        added: (id, blob) to write; entries of ``visible`` as :class:`ReadEntries` gives them.
         removed: ids to drop; those that are not there are ignored.
     """
 
     table: int
-    relation: Literal["rows", "packs", "pages"]
+    relation: Literal["rows", "packs", "pages", "visible"]
     added: Pairs = ()
     removed: tuple[int, ...] = ()
 
@@ -781,7 +969,9 @@ class Finish:
     contents: tuple[TableContent, ...]
 
 
-_Answer = TypeVar("_Answer", Heads, Blobs, Keys, Ids, Leased, Layout, Claimed, Described)
+_Answer = TypeVar(
+    "_Answer", Heads, Blobs, Keys, Ids, Groups, Joined, Leased, Layout, Claimed, Described
+)
 
 
 def verified(answer: object, kind: type[_Answer]) -> _Answer:
@@ -797,9 +987,19 @@ def verified(answer: object, kind: type[_Answer]) -> _Answer:
 
 
 ReadRequest: TypeAlias = (
-    ReadHeads | ReadPages | ReadRows | ReadPacks | ReadKeys | ListIds | ReadLayout
+    ReadHeads
+    | ReadPages
+    | ReadRows
+    | ReadPacks
+    | ReadKeys
+    | ReadVisible
+    | ReadGroups
+    | ReadJoin
+    | ReadEntries
+    | ListIds
+    | ReadLayout
 )
-ReadResponse: TypeAlias = Heads | Blobs | Keys | Ids | Layout
+ReadResponse: TypeAlias = Heads | Blobs | Keys | Ids | Groups | Joined | Layout
 WriteRequest: TypeAlias = Commit | Lease | Stage | Sweep | Claim
 WriteResponse: TypeAlias = Committed | Stale | Conflict | Leased | Staged | Swept | Claimed
 CopyRequest: TypeAlias = Put | Finish

@@ -227,4 +227,11 @@ STORAGE: Final[dict[str, CodeInfo]] = {
         "Something the store served was changed, moved, removed or invented.",
         "Do not trust this store; restore it from a backup",
     ),
+    "E_VISIBLE_MISFIT": CodeInfo(
+        "Unfit token",
+        "22000",
+        1,
+        "A store was asked to compare order-revealing values with a token of another shape, or it cannot compare values with this mask.",
+        "Drop the index and make it again: with mask = 'sha256' on PostgreSQL",
+    ),
 }

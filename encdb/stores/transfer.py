@@ -11,13 +11,15 @@ from encdb.errors import TamperError, err
 from .base import TRANSACTION_BYTES, StoreSnapshot
 from .contents import well_formed
 
-Relation: TypeAlias = Literal["rows", "packs", "pages"]
+Relation: TypeAlias = Literal["rows", "packs", "pages", "visible"]
 Address: TypeAlias = tuple[int, Relation]
 """Table and relation."""
 Blobs: TypeAlias = dict[int, bytes]
 
-RELATIONS: Final[tuple[Relation, ...]] = ("rows", "packs", "pages")
+RELATIONS: Final[tuple[Relation, ...]] = ("rows", "packs", "pages", "visible")
 IDS_AT_ONCE: Final = 2_048
+_ENTRY_BYTES: Final = 64
+"""About what a visible entry takes beside its value."""
 
 
 class Pace:
@@ -48,7 +50,7 @@ class Pace:
 def published(table: wire.TableLayout, relation: Relation, found: Sequence[int]) -> set[int]:
     """The listed ids that no unpublished stage holds."""
     listed = well_formed(lambda: ids.distinct_ids(found))
-    if relation == "rows":
+    if relation in {"rows", "visible"}:
         return set(listed)
     held, shift = {
         "pages": (set(table.staged_segments), ids.PAGE_SHIFT),
@@ -60,13 +62,15 @@ def published(table: wire.TableLayout, relation: Relation, found: Sequence[int])
 def read_blobs(snapshot: StoreSnapshot, address: Address, wanted: Sequence[int]) -> Blobs:
     """Those of the blobs that are there."""
     table, relation = address
-    request: wire.ReadRows | wire.ReadPacks | wire.ReadPages
+    request: wire.ReadRows | wire.ReadPacks | wire.ReadPages | wire.ReadEntries
     if relation == "rows":
         request = wire.ReadRows(table, tuple(wanted))
     elif relation == "packs":
         request = wire.ReadPacks(table, tuple(wanted))
-    else:
+    elif relation == "pages":
         request = wire.ReadPages(table, tuple(wanted))
+    else:
+        request = wire.ReadEntries(table, tuple(wanted))
     answer = wire.verified(snapshot.read(request), wire.Blobs)
     found = dict(zip(answer.ids, answer.blobs, strict=True))
     if len(found) != len(answer.ids) or not found.keys() <= set(wanted):
@@ -99,3 +103,16 @@ def messages(blobs: Blobs) -> Iterator[Blobs]:
         size += len(blob)
     if part:
         yield part
+
+
+def visible_parts(batches: Sequence[wire.VisibleBatch]) -> Iterator[wire.VisibleBatch]:
+    """Entries of server-visible indexes in pieces that fit one transaction."""
+    for batch in batches:
+        start = size = 0
+        for place, (_, value) in enumerate(batch.entries):
+            size += len(value) + _ENTRY_BYTES
+            if size >= TRANSACTION_BYTES:
+                yield wire.VisibleBatch(batch.index, batch.kind, batch.entries[start : place + 1])
+                start, size = place + 1, 0
+        if start < len(batch.entries):
+            yield wire.VisibleBatch(batch.index, batch.kind, batch.entries[start:])

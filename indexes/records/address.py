@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 ROW_KIND: Final = 1
 TXN_BYTES: Final = 16
 

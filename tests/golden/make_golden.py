@@ -18,7 +18,7 @@ from content import INSERT, QUERIES, SCHEMA, TEXTS  # noqa: E402
 import encdb  # noqa: E402 - the checkout comes first on the path.
 from proxy.values import json_value  # noqa: E402
 
-STORE, KEYRING = HERE / "format-1.db", HERE / "format-1.keyring"
+STORE, KEYRING = HERE / "format-2.db", HERE / "format-2.keyring"
 
 
 def row(number: int) -> tuple[object, ...]:

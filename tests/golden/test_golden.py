@@ -21,8 +21,8 @@ EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
 def golden(tmp_path: Path) -> tuple[str, Path]:
     """A private copy of the store and its keyring."""
     store, keyring = tmp_path / "golden.db", tmp_path / "golden.keyring"
-    shutil.copyfile(HERE / "format-1.db", store)
-    shutil.copyfile(HERE / "format-1.keyring", keyring)
+    shutil.copyfile(HERE / "format-2.db", store)
+    shutil.copyfile(HERE / "format-2.keyring", keyring)
     keyring.chmod(0o600)
     return str(store), keyring
 
@@ -45,7 +45,9 @@ def test_everything_verifies_and_can_be_merged_and_written(golden):
         assert connection.execute("SELECT body FROM notes WHERE id = 100").fetchall() == [("none",)]
 
 
-@pytest.mark.parametrize(("version", "code"), [(0, "E_STORE_INCOMPLETE"), (2, "E_FORMAT_NEWER")])
+@pytest.mark.parametrize(
+    ("version", "code"), [(0, "E_STORE_INCOMPLETE"), (1, "E_FORMAT_OLDER"), (3, "E_FORMAT_NEWER")]
+)
 def test_another_format_is_refused_by_name(golden, version, code):
     store, keyring = golden
     file = sqlite3.connect(store)

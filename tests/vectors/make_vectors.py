@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 HERE = Path(__file__).resolve().parent
-FORMAT = "encdb/1"
+FORMAT = "encdb/2"
 
 ROOT = bytes(range(32))
 DATABASE = bytes([0x11]) * 16
@@ -80,7 +80,7 @@ def aes(key: bytes, block: bytes) -> bytes:
 
 
 def record(key: bytes, kind: int, plaintext: bytes, address: bytes) -> bytes:
-    header = struct.pack("<BBH", 1, kind, 1)
+    header = struct.pack("<BBH", 2, kind, 1)
     return header + NONCE + AESGCMSIV(key).encrypt(NONCE, plaintext, header + address)
 
 
@@ -202,7 +202,7 @@ def key_tree() -> dict[str, Any]:
         "page_plaintext": hashlib.sha256(plain).hexdigest(),
         "records": {
             "row": record(
-                table_key("rows"), 1, b"known answer", struct.pack("<BBH", 1, 1, 1) + row_address
+                table_key("rows"), 1, b"known answer", struct.pack("<BBH", 2, 1, 1) + row_address
             ).hex(),
             "delta": record(
                 table_key("deltas"), 2, b"known answer", table_aad("delta", WRITER, 7)

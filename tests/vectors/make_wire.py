@@ -68,12 +68,16 @@ SWAP = [
     [1], [2],
 ]  # fmt: skip
 CHANGE = [
-    TABLE, 0, [[1, b"row"], [LAST, b""]], [2], [8192], [[TAG, 1]], [[TAG[::-1], 2]], DELTA, SWAP,
+    TABLE, 0, [[1, b"row"], [LAST, b""]], [2], [8192], [[TAG, 1]], [[TAG[::-1], 2]],
+    [[3, "tag", [[1, TAG]]]], [(3 << 44) + 2], [4], DELTA, SWAP,
 ]  # fmt: skip
 LAYOUT = [
     DATABASE, 1, INCARNATION, 1, b"catalog 1", [LINK, DIGEST],
     [[TABLE, 1, b"manifest", [LINK], 12288, 9, [[WRITER, 2, DIGEST, 20000]], [8], [3]]],
 ]  # fmt: skip
+
+TEST = [3, "tag", [TAG], False, False]
+RANGE = [4, "order", [b"", TAG], False, True]
 
 # Class, its number, and its fields in order.
 MESSAGES: tuple[tuple[str, int, list[Any]], ...] = (
@@ -86,10 +90,19 @@ MESSAGES: tuple[tuple[str, int, list[Any]], ...] = (
     ("ListIds", 6, [TABLE, "tombstones"]),
     ("ReadLayout", 7, []),
     ("Describe", 8, []),
-    ("Commit", 16, [REQUEST, 0, [CHANGE], [1, b"catalog 1", LINK, [TABLE], []], HOLDER]),
-    ("Commit", 16, [REQUEST, 5, [], None, b""]),
+    ("ReadVisible", 9, [TABLE, [TEST, RANGE], -1, False, 0]),
+    ("ReadVisible", 9, [TABLE, [], 4, True, 10]),
+    ("ReadGroups", 10, [TABLE, 3, [RANGE]]),
+    ("ReadJoin", 11, [[TABLE, 3, []], [1, 5, [TEST]]]),
+    ("ReadEntries", 12, [TABLE, [3 << 44, (3 << 44) + 1]]),
+    ("Commit", 21, [REQUEST, 0, [CHANGE], [1, b"catalog 1", LINK, [TABLE], []], HOLDER]),
+    ("Commit", 21, [REQUEST, 5, [], None, b""]),
     ("Lease", 17, [TABLE, "ordinal", 4096]),
-    ("Stage", 18, [TABLE, 7, [[1 << 32, b"page"]], [[2048, b"column"]]]),
+    (
+        "Stage",
+        22,
+        [TABLE, 7, [[1 << 32, b"page"]], [[2048, b"column"]], [[3, "compare", [[1, TAG]]]]],
+    ),
     ("Sweep", 19, [TABLE]),
     ("Claim", 20, [TABLE, "merge", HOLDER, 60]),
     ("Genesis", 24, [DATABASE, INCARNATION, 1, b"catalog 0", LINK]),
@@ -114,6 +127,8 @@ MESSAGES: tuple[tuple[str, int, list[Any]], ...] = (
     ("Ids", 67, [TABLE, [0, 1, LAST]]),
     ("Layout", 68, LAYOUT),
     ("Described", 69, ["SQLite", [3, 40, 1], 1 << 40, 0, True]),
+    ("Groups", 70, [TABLE, [[TAG, 3, 1]]]),
+    ("Joined", 71, [[1, 2], [LAST]]),
     ("Committed", 80, [True]),
     ("Stale", 81, ["epoch", TABLE]),
     ("Conflict", 82, ["key", TABLE, [], [TAG]]),

@@ -19,6 +19,7 @@ from encdb.errors import (
     EncdbError,
     InternalError,
     OperationalError,
+    ProgrammingError,
     StoreUnavailable,
     TamperError,
     err,
@@ -46,6 +47,11 @@ _SHARED: Final[_Kind] = (
     "a pooler gives one connection to {url} to several clients",
 )
 _BY_STATE: Final[dict[str, _Kind]] = {
+    "22000": (
+        ProgrammingError,
+        "E_VISIBLE_MISFIT",
+        "{url} cannot compare the values of a server-visible index with this token",
+    ),
     "25006": _READ_ONLY,
     "25P03": _OLD,
     "25P04": _OLD,

@@ -19,7 +19,7 @@ from encdb.errors import OperationalError, err
 from .address import Address
 from .failures import is_lost, translate
 from .pipeline import Answer, BlobList, Numbers, Pipeline, Row
-from .schema import RELATIONS
+from .schema import FUNCTION, RELATIONS
 
 __all__ = ["SERVER_NOW", "Answer", "BlobList", "Link", "Numbers", "Row", "observers"]
 
@@ -211,7 +211,7 @@ class Link:
 @lru_cache(maxsize=1024)
 def composed(schema: str, text: LiteralString) -> bytes:
     """A statement with the names of its relations, and with numbered parameters."""
-    names = {name: sql.Identifier(schema, name).as_string() for name in RELATIONS}
+    names = {name: sql.Identifier(schema, name).as_string() for name in (*RELATIONS, FUNCTION)}
     first, *rest = text.split("%s")
     numbered = first + "".join(f"${place}{part}" for place, part in enumerate(rest, start=1))
     return numbered.format(**names).encode()

@@ -24,6 +24,7 @@ import psycopg
 from encdb import ids, wire
 from encdb.errors import InterfaceError, StoreUnavailable, TamperError, err
 
+from . import visible
 from .failures import damaged, is_lost, translated
 from .layout import Statement, read_layout
 from .link import Answer, BlobList, Link, Numbers, Row
@@ -52,6 +53,7 @@ _IDS: Final[dict[wire.Relation, LiteralString]] = {
     "packs": "SELECT id FROM {packs} WHERE tbl = %s ORDER BY id",
     "pages": "SELECT segment, page FROM {pages} WHERE tbl = %s ORDER BY segment, page",
     "tombstones": "SELECT label FROM {tombstones} WHERE tbl = %s ORDER BY label",
+    "visible": visible.LIST,
 }
 
 
@@ -102,11 +104,17 @@ class PostgresSnapshot:
     @overload
     def read(self, request: wire.ReadHeads) -> wire.Heads: ...
     @overload
-    def read(self, request: wire.ReadPages | wire.ReadRows | wire.ReadPacks) -> wire.Blobs: ...
+    def read(
+        self, request: wire.ReadPages | wire.ReadRows | wire.ReadPacks | wire.ReadEntries
+    ) -> wire.Blobs: ...
     @overload
     def read(self, request: wire.ReadKeys) -> wire.Keys: ...
     @overload
-    def read(self, request: wire.ListIds) -> wire.Ids: ...
+    def read(self, request: wire.ListIds | wire.ReadVisible) -> wire.Ids: ...
+    @overload
+    def read(self, request: wire.ReadGroups) -> wire.Groups: ...
+    @overload
+    def read(self, request: wire.ReadJoin) -> wire.Joined: ...
     @overload
     def read(self, request: wire.ReadLayout) -> wire.Layout: ...
     def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
@@ -184,6 +192,13 @@ class PostgresSnapshot:
                     (_KEYS, (table, BlobList(tags[start : start + ANY_IDS])))
                     for start in range(0, len(tags), ANY_IDS)
                 ]
+            case wire.ReadEntries(table, numbers):
+                return [
+                    (visible.ENTRIES, (table, Numbers(numbers[start : start + ANY_IDS])))
+                    for start in range(0, len(numbers), ANY_IDS)
+                ]
+            case wire.ReadVisible() | wire.ReadGroups() | wire.ReadJoin():
+                return visible.statements(request)
             case _:
                 return []
 
@@ -198,7 +213,9 @@ class PostgresSnapshot:
                     "SELECT label, blob FROM {rows} WHERE tbl = %s ORDER BY label"
                 )
                 return _blobs(table, self._stream(query, table))
-            case wire.ReadRows(table) | wire.ReadPacks(table):
+            case wire.ReadVisible() | wire.ReadGroups() | wire.ReadJoin():
+                return visible.answer(request, answers)
+            case wire.ReadRows(table) | wire.ReadPacks(table) | wire.ReadEntries(table):
                 return _blobs(table, [row for one in answers for row in one.rows])
             case wire.ReadKeys(table, tags):
                 query = "SELECT tag, label FROM {keys} WHERE tbl = %s ORDER BY tag"

@@ -21,8 +21,9 @@ from encdb.errors import (
     err,
 )
 from encdb.stores.contents import read_contents, without_stages
+from encdb.stores.transfer import RELATIONS
 
-from . import creation, schema
+from . import creation, schema, visible
 from .address import Address
 from .failures import translated
 from .layout import Statement
@@ -191,6 +192,8 @@ def _delete(link: Link, request: wire.Put) -> None:
     if request.relation == "rows":
         gone = Numbers(request.removed)
         link.one("DELETE FROM {rows} WHERE tbl = %s AND label = ANY(%s)", request.table, gone)
+    elif request.relation == "visible":
+        link.one(visible.REMOVE, request.table, Numbers(request.removed))
     else:
         delete_blobs(link, _kind(request.relation), request.table, request.removed)
 
@@ -205,6 +208,8 @@ def _write(link: Link, request: wire.Put) -> None:
             Numbers(label for label, _ in request.added),
             BlobList(blob for _, blob in request.added),
         )
+    elif request.relation == "visible":
+        visible.receive(link, request)
     else:
         copy_in(link, _kind(request.relation), request.table, request.added)
 
@@ -222,8 +227,8 @@ def _write_finish(link: Link, request: wire.Finish) -> None:
     database, incarnation, _ = creation.recognise(link)
     if (database, incarnation) != (layout.database, layout.incarnation):
         raise _exists(link.address.url, "an unfinished copy of another database")
-    statements = [_drop_others(name, tables) for name in ("rows", "packs", "pages")]
-    small = (name for name in schema.TABLE_KEYED if name not in {"rows", "packs", "pages"})
+    statements = [_drop_others(name, tables) for name in RELATIONS]
+    small = (name for name in schema.TABLE_KEYED if name not in RELATIONS)
     statements += [(DROP[name].partition(" WHERE")[0], ()) for name in small]
     statements.append(("DELETE FROM {catalog}", ()))
     current = layout.catalog_version
@@ -253,6 +258,7 @@ def _drop_others(name: str, tables: list[int]) -> Statement:
         "rows": "DELETE FROM {rows} WHERE tbl <> ALL(%s)",
         "packs": "DELETE FROM {packs} WHERE tbl <> ALL(%s)",
         "pages": "DELETE FROM {pages} WHERE tbl <> ALL(%s)",
+        "visible": "DELETE FROM {visible} WHERE tbl <> ALL(%s)",
     }
     return query[name], (Numbers(tables),)
 

@@ -3,8 +3,8 @@
 They are made once. Creating a table is a row of ``tables``, not a CREATE TABLE, so that a role that may
 only read and write rows serves for everything but ``encdb init``, and prepared statements stay valid.
 Every relation begins with the opaque id of the logical table; the key that follows it is what a
-distributed engine would place rows by. Nothing references anything, and no sequence, trigger,
-function or extension is used.
+distributed engine would place rows by. Nothing references anything, and no sequence, trigger or extension
+is used; the one function compares order-revealing values, which are visible to the database on purpose.
 
 Blobs are ciphertext, which does not compress: they are stored uncompressed, and up to 8,160 bytes in
 the row itself, so that two index pages fill a page of the database exactly.
@@ -15,6 +15,9 @@ from __future__ import annotations
 from typing import Final
 
 from psycopg import sql
+
+from indexes.methods.ore.sql import COMPARE
+from indexes.methods.ore.sql import FUNCTION as FUNCTION
 
 _INLINE: Final = "WITH (fillfactor = 100, toast_tuple_target = 8160)"
 # Segments and deltas come and go as a whole: their dead rows should go before a fifth is dead.
@@ -90,6 +93,13 @@ RELATIONS: Final[dict[str, tuple[str, str]]] = {
         "tbl BIGINT NOT NULL, tag BYTEA NOT NULL, label BIGINT NOT NULL, PRIMARY KEY (tbl, tag)",
         "WITH (autovacuum_vacuum_scale_factor = 0.02)",
     ),
+    "visible": (
+        (
+            "tbl BIGINT NOT NULL, id BIGINT NOT NULL, idx INTEGER NOT NULL, kind SMALLINT NOT NULL,"
+            " stage BIGINT NOT NULL, value BYTEA NOT NULL, PRIMARY KEY (tbl, id)"
+        ),
+        "WITH (autovacuum_vacuum_scale_factor = 0.02)",
+    ),
     "tombstones": ("tbl BIGINT NOT NULL, label BIGINT NOT NULL, PRIMARY KEY (tbl, label)", ""),
     "deltas": (
         (
@@ -136,6 +146,16 @@ def create(schema: str) -> list[sql.Composed]:
             sql.Identifier("deltas_xid"), sql.Identifier(schema, "deltas")
         )
     )
+    visible = sql.Identifier(schema, "visible")
+    statements += [
+        sql.SQL("CREATE INDEX {} ON {} (tbl, idx, value) WHERE stage = 0 AND kind < 3").format(
+            sql.Identifier("visible_value"), visible
+        ),
+        sql.SQL("CREATE INDEX {} ON {} (tbl, stage) WHERE stage <> 0").format(
+            sql.Identifier("visible_stage"), visible
+        ),
+        sql.SQL(COMPARE).format(name=sql.Identifier(schema, FUNCTION)),
+    ]
     return statements
 
 

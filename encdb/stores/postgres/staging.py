@@ -1,4 +1,4 @@
-"""Leasing numbers, claims, and writing pages and packs that nothing uses yet.
+"""Leasing numbers, claims, and writing pages, packs and visible entries that nothing uses yet.
 
 As in the SQLite store, a stage is a row of ``stages`` with a deadline, and one row of ``staged`` per
 segment and pack that it holds; deadlines are by the server's clock. Each transaction is of bounded size.
@@ -14,8 +14,9 @@ import psycopg
 from encdb import ids, wire
 from encdb.errors import InternalError, ProgrammingError, err
 from encdb.stores import base
+from encdb.stores.transfer import visible_parts
 
-from . import schema
+from . import schema, visible
 from .link import SERVER_NOW, Link, Numbers
 from .writing import roll_back
 
@@ -75,9 +76,13 @@ def claim(link: Link, request: wire.Claim) -> wire.Claimed:
 
 
 def stage(link: Link, request: wire.Stage) -> wire.Staged | wire.Stale:
-    """Write the pages and packs of one message in transactions of bounded size."""
+    """Write the contents of one message in transactions of bounded size."""
     for batch in _batches(request):
         stale = _write(link, request, batch)
+        if stale is not None:
+            return stale
+    for part in visible_parts(request.visible):
+        stale = _write(link, request, {}, part)
         if stale is not None:
             return stale
     return wire.Staged()
@@ -98,7 +103,10 @@ def _batches(request: wire.Stage) -> Iterator[dict[int, list[tuple[int, bytes]]]
 
 
 def _write(
-    link: Link, request: wire.Stage, batch: dict[int, list[tuple[int, bytes]]]
+    link: Link,
+    request: wire.Stage,
+    batch: dict[int, list[tuple[int, bytes]]],
+    entries: wire.VisibleBatch | None = None,
 ) -> wire.Stale | None:
     try:
         stale = _begin(link, request, batch)
@@ -107,6 +115,8 @@ def _write(
             return stale
         for kind, pairs in batch.items():
             copy_in(link, kind, request.table, pairs)
+        if entries is not None:
+            visible.stage(link, request, entries)
         link.one("COMMIT")
     except BaseException:
         roll_back(link)
@@ -256,6 +266,7 @@ def sweep(link: Link, request: wire.Sweep) -> wire.Swept:
         )
         if not marked.count:
             continue
+        visible.drop_stage(link, table, number)
         held = link.one(
             "SELECT kind, number FROM {staged} WHERE tbl = %s AND stage = %s", table, number
         )

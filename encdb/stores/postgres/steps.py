@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 
 from encdb import ids, wire
 
-from . import schema
+from . import schema, visible
 from .layout import Statement
 from .link import SERVER_NOW, BlobList, Numbers
 
@@ -155,8 +155,25 @@ def _plan_change(steps: _Steps, change: wire.TableChange) -> None:
         blobs = BlobList(blob for _, blob in change.rows_added)
         numbers = Numbers(label for label, _ in change.rows_added)
         steps.add(f"rows_added {table}", _ADD_ROWS, table, numbers, blobs, expected=len(numbers))
+    _plan_visible(steps, change)
     if swap is not None:
         _plan_swap(steps, table, swap)
+
+
+def _plan_visible(steps: _Steps, change: wire.TableChange) -> None:
+    table = change.table
+    if change.visible_dropped:
+        gone = Numbers(change.visible_dropped)
+        steps.add("visible_dropped", visible.DROP_INDEXES, table, gone)
+    if change.visible_removed:
+        steps.add("visible_removed", visible.REMOVE, table, Numbers(change.visible_removed))
+    for batch in change.visible_added:
+        steps.add(
+            f"visible_added {table}",
+            visible.ADD,
+            *visible.added(table, batch),
+            expected=len(batch.entries),
+        )
 
 
 def _columns(claims: ids.Claims) -> tuple[BlobList, Numbers]:
@@ -177,6 +194,7 @@ def _plan_swap(steps: _Steps, table: int, swap: wire.Swap) -> None:
         steps.add(
             "published", "DELETE FROM {staged} WHERE tbl = %s AND stage = ANY(%s)", table, stages
         )
+        steps.add("published", visible.PUBLISH, table, stages)
     _plan_fold(steps, table, swap)
     if swap.retired_segments:
         steps.add(
@@ -287,5 +305,6 @@ DROP: Final[dict[str, LiteralString]] = {
     "pages": "DELETE FROM {pages} WHERE tbl = ANY(%s)",
     "keys": "DELETE FROM {keys} WHERE tbl = ANY(%s)",
     "tombstones": "DELETE FROM {tombstones} WHERE tbl = ANY(%s)",
+    "visible": "DELETE FROM {visible} WHERE tbl = ANY(%s)",
     "deltas": "DELETE FROM {deltas} WHERE tbl = ANY(%s)",
 }

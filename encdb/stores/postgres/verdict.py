@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import LiteralString
 
 from encdb import wire
+from encdb.errors import InternalError, err
 
 from .link import Answer, BlobList, Link, Numbers
 from .steps import Step
@@ -106,6 +107,7 @@ def explain(link: Link, commit: wire.Commit, failed: str) -> None:
     Raises:
         Refused: always, unless what stood in the way is gone.
         Again: it is gone.
+        InternalError: the commit cannot be carried out at all.
     """
     kind, _, rest = failed.partition(" ")
     table = int(rest.partition(" ")[0] or 0)
@@ -122,6 +124,8 @@ def explain(link: Link, commit: wire.Commit, failed: str) -> None:
             raise Refused(wire.Stale("frontier", table))
         case "stage":
             raise Refused(wire.Stale("stage", table))
+        case "visible_added":
+            raise err(InternalError, "E_INTERNAL", "a row has two visible entries")
     change = next(one for one in commit.changes if one.table == table)
     if kind == "keys_added":
         _explain_keys(link, change)

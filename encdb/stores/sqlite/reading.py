@@ -19,6 +19,7 @@ from encdb.errors import InterfaceError, err
 from .connection import damaged, translate
 from .layout import read_layout
 from .schema import relation
+from .visible import VisibleReader
 
 IN_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 _ID_COLUMN: Final = {"rows": "label", "tombstones": "label", "packs": "id", "pages": "id"}
@@ -92,11 +93,17 @@ class SqliteSnapshot:
     @overload
     def read(self, request: wire.ReadHeads) -> wire.Heads: ...
     @overload
-    def read(self, request: wire.ReadPages | wire.ReadRows | wire.ReadPacks) -> wire.Blobs: ...
+    def read(
+        self, request: wire.ReadPages | wire.ReadRows | wire.ReadPacks | wire.ReadEntries
+    ) -> wire.Blobs: ...
     @overload
     def read(self, request: wire.ReadKeys) -> wire.Keys: ...
     @overload
-    def read(self, request: wire.ListIds) -> wire.Ids: ...
+    def read(self, request: wire.ListIds | wire.ReadVisible) -> wire.Ids: ...
+    @overload
+    def read(self, request: wire.ReadGroups) -> wire.Groups: ...
+    @overload
+    def read(self, request: wire.ReadJoin) -> wire.Joined: ...
     @overload
     def read(self, request: wire.ReadLayout) -> wire.Layout: ...
     def read(self, request: wire.ReadRequest) -> wire.ReadResponse:
@@ -117,6 +124,8 @@ class SqliteSnapshot:
                     return self._keys(table, tags)
                 case wire.ListIds(table, name):
                     return self._list(table, name)
+                case wire.ReadVisible() | wire.ReadGroups() | wire.ReadJoin() | wire.ReadEntries():
+                    return VisibleReader(self._connection).answer(request)
                 case wire.ReadLayout():
                     return read_layout(self._connection, self._path)
         except sqlite3.Error as error:
@@ -160,6 +169,8 @@ class SqliteSnapshot:
         return wire.Keys(table=table, claims=tuple(sorted(found)))
 
     def _list(self, table: int, name: wire.Relation) -> wire.Ids:
+        if name == "visible":
+            return VisibleReader(self._connection).list_ids(table)
         key = _ID_COLUMN[name]
         found = self._all(f'SELECT "{key}" FROM "{relation(name, table)}" ORDER BY "{key}"')
         return wire.Ids(table=table, ids=tuple(number for (number,) in found))

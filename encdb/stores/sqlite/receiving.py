@@ -26,7 +26,7 @@ from encdb.errors import (
 )
 from encdb.stores.contents import read_contents, without_stages
 
-from . import schema
+from . import schema, visible
 from .connection import connect, damaged, recognise, refuse_code, translated, use_log
 from .creation import create_file
 from .reading import SeenHeads, SqliteSnapshot, chunks
@@ -91,12 +91,10 @@ class SqliteReceiving:
                 raise _exists(self._path, "a complete store")
             if request.table not in self._tables:
                 _make_table(connection, request.table)
-            name, key = relation(request.relation, request.table), _KEY[request.relation]
-            for marks, values in chunks(request.removed):
-                connection.execute(f'DELETE FROM "{name}" WHERE "{key}" IN ({marks})', values)
-            connection.executemany(
-                f'INSERT OR REPLACE INTO "{name}" ("{key}", blob) VALUES (?, ?)', request.added
-            )
+            if request.relation == "visible":
+                visible.receive(connection, request)
+            else:
+                _receive(connection, request)
         self._tables.add(request.table)
         return wire.Staged()
 
@@ -145,6 +143,15 @@ class SqliteReceiving:
         if not same:
             raise _exists(self._path, "a complete store")
         return wire.Committed(repeated=True)
+
+
+def _receive(connection: sqlite3.Connection, request: wire.Put) -> None:
+    name, key = relation(request.relation, request.table), _KEY[request.relation]
+    for marks, values in chunks(request.removed):
+        connection.execute(f'DELETE FROM "{name}" WHERE "{key}" IN ({marks})', values)
+    connection.executemany(
+        f'INSERT OR REPLACE INTO "{name}" ("{key}", blob) VALUES (?, ?)', request.added
+    )
 
 
 def _make_or_recognise(path: str, genesis: wire.Genesis) -> None:

@@ -17,7 +17,9 @@ Database-wide::
     folded    (table, writer) → number and SHA-256 of its last folded delta, so that a commit whose
               answer was lost is recognised even after a merge
 
-Per logical table: ``rows``, ``packs``, ``pages``, ``keys``, ``tombstones`` and ``deltas``.
+Per logical table: ``rows``, ``packs``, ``pages``, ``keys``, ``tombstones``, ``deltas``, and ``visible``: the
+entries of server-visible indexes, each with its kind, and with the stage it belongs to until that is
+published. Tags and order-preserving values have a B-tree of their own; the others are compared one by one.
 All ids are INTEGER PRIMARY KEY of rowid tables: blobs of a page's size lie badly in WITHOUT ROWID
 tables (1.2 to 2.3 times the space).
 """
@@ -78,7 +80,13 @@ _PER_TABLE: Final[dict[str, tuple[_Columns, tuple[str, ...]]]] = {
     "keys": ({"tag": bytes, "label": int}, ("tag",)),
     "tombstones": ({"label": int}, ("label",)),
     "deltas": ({"writer": bytes, "n": int, "blob": bytes}, ("writer", "n")),
+    "visible": ({"id": int, "idx": int, "kind": int, "stage": int, "value": bytes}, ("id",)),
 }
+_INDEXES: Final = (
+    # Every column that a lookup needs is in it; the id comes with it.
+    'CREATE INDEX "{0}_value" ON "{0}" (idx, value) WHERE stage = 0 AND kind < 3',
+    'CREATE INDEX "{0}_stage" ON "{0}" (stage) WHERE stage <> 0',
+)
 TABLE_KEYED: Final = ("tables", "links", "leases", "stages", "staged", "folded", "claims")
 """Shared relations with rows of a logical table, which go when it is dropped."""
 
@@ -106,7 +114,7 @@ def create_table(table: int) -> tuple[str, ...]:
     return tuple(
         _render(relation(name, table), columns, key, frozenset(columns))
         for name, (columns, key) in _PER_TABLE.items()
-    )
+    ) + tuple(statement.format(relation("visible", table)) for statement in _INDEXES)
 
 
 def drop_table(table: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Leasing numbers, and writing pages and packs that nothing uses yet.
+"""Leasing numbers, and writing pages, packs and visible entries that nothing uses yet.
 
 A stage is a row of ``stages`` with a deadline, and one row of ``staged`` per segment and pack that it
 holds. Publishing removes those rows in the commit that names the pages in a manifest. A stage whose
@@ -15,8 +15,9 @@ from typing import Final
 from encdb import ids, wire
 from encdb.errors import InternalError, ProgrammingError, err
 from encdb.stores.base import STAGE_SECONDS, TRANSACTION_BYTES
+from encdb.stores.transfer import visible_parts
 
-from . import schema
+from . import schema, visible
 from .schema import relation
 from .writing import id_range, transaction
 
@@ -53,11 +54,15 @@ def lease(connection: sqlite3.Connection, request: wire.Lease) -> wire.Leased:
 
 
 def stage(connection: sqlite3.Connection, request: wire.Stage) -> wire.Staged | wire.Stale:
-    """Write the pages and packs of one message in transactions of bounded size."""
+    """Write the contents of one message in transactions of bounded size."""
     try:
         for batch in _batches(request):
             with transaction(connection):
                 _write(connection, request, batch)
+        for part in visible_parts(request.visible):
+            with transaction(connection):
+                _write(connection, request, {})
+                visible.stage(connection, request, part)
     except StaleStage as stale:
         return stale.answer
     return wire.Staged()
@@ -147,6 +152,7 @@ def sweep(connection: sqlite3.Connection, request: wire.Sweep) -> wire.Swept:
             ).rowcount
         if not marked:
             continue
+        visible.drop_stage(connection, table, number)
         for kind, held in connection.execute(
             "SELECT kind, number FROM staged WHERE tbl = ? AND stage = ?", (table, number)
         ).fetchall():

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from encdb import ids, wire
 
-from . import schema
+from . import schema, visible
 from .reading import chunks
 from .schema import relation
 
@@ -195,6 +195,7 @@ class _TableWriter:
         self._connection.execute("SAVEPOINT change")
         self._remove()
         self._add()
+        visible.write(self._connection, change)
         self._connection.execute("RELEASE change")
         if change.delta is not None:
             self._check_number(change.delta)
@@ -323,6 +324,7 @@ class _TableWriter:
             self._connection.execute(
                 "DELETE FROM staged WHERE tbl = ? AND stage = ?", (self._table, stage)
             )
+            visible.publish(self._connection, self._table, stage)
         self._fold(swap)
         for segment in swap.retired_segments:
             delete_numbers(self._connection, self._table, schema.KIND_SEGMENT, segment)

@@ -109,15 +109,18 @@ class OreCipher:
         if which is not None:
             candidates, keys = candidates[which], keys[which]
         # 0, or 1 where a candidate is less than the stored digit, or 2 where it is greater.
-        cells = (candidates < digits[:, None]).view(np.uint8) * np.uint8(LESS)
-        cells |= (candidates > digits[:, None]).view(np.uint8) * np.uint8(GREATER)
+        cells: U8 = np.zeros(candidates.shape, dtype=np.uint8)
+        cells[candidates < digits[:, None]] = LESS
+        cells[candidates > digits[:, None]] = GREATER
         if self.shape.mask == AES:
             spread = np.repeat(nonces, self.shape.slots, axis=0)
             cells ^= aes_mask(keys.reshape(-1, 16), spread).reshape(cells.shape)
         else:
             cells ^= _hash_masks(keys, nonces)
         four = cells.reshape(len(cells), -1, 4)
-        packed: U8 = four[:, :, 0] | four[:, :, 1] << 2 | four[:, :, 2] << 4 | four[:, :, 3] << 6
+        packed: U8 = four[:, :, 0].copy()
+        for place in (1, 2, 3):
+            packed |= four[:, :, place] << np.uint8(2 * place)
         return packed
 
     def _cut(self, values: U64, block: int) -> tuple[U64, NDArray[np.uint8]]:

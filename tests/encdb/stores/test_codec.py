@@ -232,7 +232,7 @@ def test_constructors_have_the_last_word():
     """What has the right types still has to make sense."""
     for plain in (
         [17, 7, "ordinal", 0],
-        [18, 7, 1, [[1, b""], [1, b""]], []],
+        [22, 7, 1, [[1, b""], [1, b""]], [], []],
         [20, 7, "merge", b"", 9],
     ):
         with pytest.raises(EncdbError):

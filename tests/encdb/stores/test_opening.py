@@ -191,9 +191,9 @@ def test_other_formats_are_refused(
 
 
 def test_a_header_that_hides_another_format_is_tampering(store_path: Path, genesis: wire.Genesis):
-    creation.create_file(str(store_path), dataclasses.replace(genesis, format=2))
+    creation.create_file(str(store_path), dataclasses.replace(genesis, format=1))
     foreign = sqlite3.connect(store_path)
-    foreign.execute("PRAGMA user_version = 1")
+    foreign.execute(f"PRAGMA user_version = {wire.FORMAT_VERSION}")
     foreign.close()
     assert code_of(TamperError, str(store_path)) == "E_STORE_DAMAGED"
 

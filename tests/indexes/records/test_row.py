@@ -270,7 +270,7 @@ def test_long_rows(monkeypatch):
 
 def test_associated_data():
     aad = row_aad(b"context", 258, bytes(range(16)), key_id=7)
-    assert aad == b"\x01\x01\x07\x00context\x02\x01\0\0\0\0\0\0" + bytes(range(16))
+    assert aad == b"\x02\x01\x07\x00context\x02\x01\0\0\0\0\0\0" + bytes(range(16))
     txns = [bytes(16), bytes(range(16))]
     assert row_aads(b"c", [1, 2], txns) == [row_aad(b"c", 1, txns[0]), row_aad(b"c", 2, txns[1])]
     with pytest.raises(ValueError):

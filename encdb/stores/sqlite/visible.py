@@ -1,0 +1,288 @@
+"""Entries of server-visible indexes in an SQLite store: written with their rows, and read by value.
+
+Here the store does what it does for no other index: it compares, sorts, groups and joins values. Tags and
+order-preserving values are ordinary byte strings to it. Order-revealing ones it compares with a token, by the
+keyless half of that scheme, which is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from encdb import ids, wire
+from encdb.errors import InternalError, ProgrammingError, err
+
+from .schema import relation
+
+_LABELS: Final = (1 << ids.LABEL_BITS) - 1
+_LABEL: Final = f"(id & {_LABELS})"
+_COMPARED_AT_ONCE: Final = 65_536
+_SWEPT_AT_ONCE: Final = 4_096
+_MARKS: Final = 30_000
+"""Values in one ``IN`` list; SQLite takes 250,000 by default, and 32,766 at least."""
+
+
+def kind_number(kind: wire.VisibleKind) -> int:
+    """The number by which a kind is stored."""
+    return wire.VISIBLE_KINDS.index(kind) + 1
+
+
+# --- Writing ---------------------------------------------------------------------------------------
+
+
+def write(connection: sqlite3.Connection, change: wire.TableChange) -> None:
+    """Drop and add the entries of one commit, inside its transaction.
+
+    Raises:
+        InternalError: an entry is there already.
+    """
+    name = relation("visible", change.table)
+    for index in change.visible_dropped:
+        first, last = _span(index)
+        connection.execute(f'DELETE FROM "{name}" WHERE id BETWEEN ? AND ?', (first, last))
+    connection.executemany(
+        f'DELETE FROM "{name}" WHERE id = ?', ((one,) for one in change.visible_removed)
+    )
+    for batch in change.visible_added:
+        try:
+            connection.executemany(_insert(name), _rows(batch, 0))
+        except sqlite3.IntegrityError:
+            raise err(InternalError, "E_INTERNAL", "a row has two visible entries") from None
+
+
+def stage(connection: sqlite3.Connection, request: wire.Stage, batch: wire.VisibleBatch) -> None:
+    """Write entries that belong to a stage; the same ones may be written again."""
+    name, held = relation("visible", request.table), request.stage
+    statement = _insert(name) + (
+        " ON CONFLICT (id) DO UPDATE SET value = excluded.value"
+        " WHERE stage = excluded.stage AND stage <> 0"
+    )
+    written = connection.executemany(statement, _rows(batch, held)).rowcount
+    if written != len(batch.entries):
+        raise err(InternalError, "E_INTERNAL", "a row has two visible entries")
+
+
+def publish(connection: sqlite3.Connection, table: int, number: int) -> None:
+    """Let requests meet the entries of a stage."""
+    connection.execute(
+        f'UPDATE "{relation("visible", table)}" SET stage = 0 WHERE stage = ?', (number,)
+    )
+
+
+def drop_stage(connection: sqlite3.Connection, table: int, number: int) -> None:
+    """Drop the entries of a stage that was swept, a few at a time."""
+    name = relation("visible", table)
+    statement = (
+        f'DELETE FROM "{name}" WHERE id IN (SELECT id FROM "{name}" WHERE stage = ? LIMIT ?)'
+    )
+    removed = _SWEPT_AT_ONCE
+    while removed == _SWEPT_AT_ONCE:
+        # Outside of a transaction each statement is one.
+        removed = connection.execute(statement, (number, _SWEPT_AT_ONCE)).rowcount
+
+
+def receive(connection: sqlite3.Connection, request: wire.Put) -> None:
+    """Write entries that a copy brings, and drop those that its source dropped."""
+    name = relation("visible", request.table)
+    connection.executemany(
+        f'DELETE FROM "{name}" WHERE id = ?', ((one,) for one in request.removed)
+    )
+    connection.executemany(
+        f'INSERT OR REPLACE INTO "{name}" (id, idx, kind, stage, value) VALUES (?, ?, ?, 0, ?)',
+        (
+            (number, number >> ids.LABEL_BITS, blob[0] if blob else 0, blob[1:])
+            for number, blob in request.added
+        ),
+    )
+
+
+def _insert(name: str) -> str:
+    return f'INSERT INTO "{name}" (id, idx, kind, stage, value) VALUES (?, ?, ?, ?, ?)'
+
+
+def _rows(batch: wire.VisibleBatch, held: int) -> Iterator[tuple[int, int, int, int, bytes]]:
+    kind = kind_number(batch.kind)
+    for label, value in batch.entries:
+        yield ids.entry_id(batch.index, label), batch.index, kind, held, value
+
+
+def _span(index: int) -> tuple[int, int]:
+    """First and last entry id of an index."""
+    return ids.entry_id(index, 0), ids.entry_id(index, _LABELS)
+
+
+# --- Reading ---------------------------------------------------------------------------------------
+
+
+class VisibleReader:
+    """Answers requests about visible entries from one read transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def answer(
+        self, request: wire.ReadVisible | wire.ReadGroups | wire.ReadJoin | wire.ReadEntries
+    ) -> wire.Ids | wire.Groups | wire.Joined | wire.Blobs:
+        """The answer to any request about visible entries."""
+        match request:
+            case wire.ReadVisible():
+                return self.rows(request)
+            case wire.ReadGroups():
+                return self.groups(request)
+            case wire.ReadJoin():
+                return self.join(request)
+            case wire.ReadEntries():
+                return self.entries(request)
+
+    def entries(self, request: wire.ReadEntries) -> wire.Blobs:
+        """Entries by id, each with its kind in front."""
+        name = relation("visible", request.table)
+        found: list[tuple[int, bytes]] = []
+        for number in request.ids:
+            row = self._connection.execute(
+                f'SELECT kind, value FROM "{name}" WHERE id = ? AND stage = 0', (number,)
+            ).fetchone()
+            if row is not None:
+                found.append((number, _blob(*row)))
+        numbers, blobs = zip(*found, strict=True) if found else ((), ())
+        return wire.Blobs(table=request.table, ids=numbers, blobs=blobs)
+
+    def list_ids(self, table: int) -> wire.Ids:
+        """Ids of all entries but those of stages."""
+        name = relation("visible", table)
+        rows = self._connection.execute(f'SELECT id FROM "{name}" WHERE stage = 0 ORDER BY id')
+        return wire.Ids(table=table, ids=tuple(number for (number,) in rows))
+
+    def rows(self, request: wire.ReadVisible) -> wire.Ids:
+        """Labels of the rows that pass every test, or of the first of them in an order."""
+        passed = self._passing(request.table, request.tests)
+        if request.order != wire.NO_INDEX:
+            passed = set(self._first(request, passed))
+        return wire.Ids(table=request.table, ids=tuple(sorted(passed or ())))
+
+    def groups(self, request: wire.ReadGroups) -> wire.Groups:
+        """Tags with the number of rows and the least label of each."""
+        name = relation("visible", request.table)
+        passed = self._passing(request.table, request.tests)
+        if passed is None:
+            rows = self._connection.execute(
+                f'SELECT value, count(*), min({_LABEL}) FROM "{name}"'
+                " WHERE idx = ? AND stage = 0 AND kind < 3 GROUP BY value ORDER BY value",
+                (request.index,),
+            )
+            return wire.Groups(request.table, tuple(rows.fetchall()))
+        found: dict[bytes, tuple[int, int]] = {}
+        for value, label in self._connection.execute(
+            f'SELECT value, {_LABEL} FROM "{name}" WHERE idx = ? AND stage = 0 AND kind < 3',
+            (request.index,),
+        ):
+            if label in passed:
+                count, least = found.get(value, (0, label))
+                found[value] = (count + 1, min(least, label))
+        return wire.Groups(request.table, tuple((value, *found[value]) for value in sorted(found)))
+
+    def join(self, request: wire.ReadJoin) -> wire.Joined:
+        """Labels of both sides whose tags meet."""
+        sides = [self._tags(side) for side in (request.left, request.right)]
+        common = sides[0].keys() & sides[1].keys()
+        left, right = (
+            tuple(sorted(label for tag in common for label in side[tag])) for side in sides
+        )
+        return wire.Joined(left, right)
+
+    def _tags(self, side: wire.JoinSide) -> dict[bytes, list[int]]:
+        passed = self._passing(side.table, side.tests)
+        found: dict[bytes, list[int]] = {}
+        for value, label in self._connection.execute(
+            f'SELECT value, {_LABEL} FROM "{relation("visible", side.table)}"'
+            " WHERE idx = ? AND stage = 0 AND kind < 3",
+            (side.index,),
+        ):
+            if passed is None or label in passed:
+                found.setdefault(value, []).append(label)
+        return found
+
+    def _passing(self, table: int, tests: Sequence[wire.VisibleTest]) -> set[int] | None:
+        """Labels that pass every test; None without any test."""
+        passed: set[int] | None = None
+        # Tests that a B-tree answers come first: they leave fewer rows to compare.
+        for test in sorted(tests, key=lambda one: one.kind == "compare"):
+            found = self._test(relation("visible", table), test, passed)
+            passed = found if passed is None else passed & found
+            if not passed:
+                break
+        return passed
+
+    def _test(self, name: str, test: wire.VisibleTest, passed: set[int] | None) -> set[int]:
+        if test.kind == "compare":
+            return self._compared(name, test, passed)
+        start = f'SELECT {_LABEL} FROM "{name}" WHERE idx = ? AND stage = 0 AND kind < 3'
+        if test.kind == "tag":
+            found: set[int] = set()
+            for first in range(0, len(test.values), _MARKS):
+                part = test.values[first : first + _MARKS]
+                marks = ",".join("?" * len(part))
+                rows = self._connection.execute(
+                    f"{start} AND value IN ({marks})", (test.index, *part)
+                )
+                found.update(label for (label,) in rows)
+            return found
+        values: list[Any] = [test.index]
+        for value, strict, sign in (
+            (test.values[0], test.low_open, ">"),
+            (test.values[1], test.high_open, "<"),
+        ):
+            if value:
+                start += f" AND value {sign}{'' if strict else '='} ?"
+                values.append(value)
+        return {label for (label,) in self._connection.execute(start, values)}
+
+    def _compared(self, name: str, test: wire.VisibleTest, passed: set[int] | None) -> set[int]:
+        """Rows whose ciphertext stands to the tokens as asked for: the whole column is read."""
+        from indexes.methods.ore import server
+
+        first, last = _span(test.index)
+        cursor = self._connection.execute(
+            f'SELECT {_LABEL}, value FROM "{name}" WHERE id BETWEEN ? AND ? AND stage = 0',
+            (first, last),
+        )
+        found: set[int] = set()
+        low, high = test.values
+        while part := cursor.fetchmany(_COMPARED_AT_ONCE):
+            if passed is not None:
+                part = [row for row in part if row[0] in passed]
+            try:
+                stored = server.gathered([value for _, value in part], low or high)
+                inside = server.within(stored, low, high, test.low_open, test.high_open)
+            except (server.TokenError, TypeError):
+                raise err(
+                    ProgrammingError,
+                    "E_VISIBLE_MISFIT",
+                    "a token does not fit the values of its index",
+                ) from None
+            found.update(part[place][0] for place in inside.nonzero()[0].tolist())
+        return found
+
+    def _first(self, request: wire.ReadVisible, passed: set[int] | None) -> Iterator[int]:
+        """The first rows of an order, and those that tie with the last of them."""
+        direction = "DESC" if request.descending else "ASC"
+        left, bound = request.limit, None
+        for value, label in self._connection.execute(
+            f'SELECT value, {_LABEL} FROM "{relation("visible", request.table)}"'
+            f" WHERE idx = ? AND stage = 0 AND kind < 3 ORDER BY value {direction}",
+            (request.order,),
+        ):
+            if left == 0 and value != bound:
+                return
+            if passed is None or label in passed:
+                left, bound = max(left - 1, 0), value
+                yield label
+
+
+def _blob(kind: object, value: object) -> bytes:
+    """An entry as it is copied; what is not as encdb writes it becomes an entry of no kind."""
+    if type(kind) is not int or type(value) is not bytes or not 1 <= kind <= 3:
+        return b"\0"
+    return bytes((kind,)) + value
