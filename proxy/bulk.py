@@ -1,7 +1,8 @@
 """Bulk loads: rows go straight into packs, their postings into segments, while they arrive.
 
 The ordinals of a bulk load fill blocks of their own, so a pack is final when its block is full, and
-memory holds only postings. Nothing is visible before the manifest swap that names all of it.
+memory holds only postings. Nothing is visible before the manifest swap that names all of it. A load that
+makes up a whole table of some size brings statistics with it, since the values are at hand.
 """
 
 from __future__ import annotations
@@ -20,18 +21,30 @@ from indexes.records.liveness import LivenessEntry
 from .arrow import Ordinals
 from .catalog import Table
 from .compaction import key_width
-from .keyspace import TableKeys
+from .keyspace import TableKeys, scheme_of
 from .manifest import Totals, add_totals
 from .overlay import NewRows, UniqueWords
 from .settled import BLOCK_BITS, LOW_MASK
 from .staging import ManifestChange, Staging
 from .state import TableState
+from .statistics.sample import AUTOMATIC_ROWS, automatic
+from .statistics.stored import stage
+from .visible import visible_indexes
 
 
 class BulkLoad:
-    """Rows of one table on their way into packs and segments."""
+    """Rows of one table on their way into packs and segments.
 
-    def __init__(self, table: Table, keys: TableKeys, staging: Staging) -> None:
+    Args:
+        table: the table's schema.
+        keys: the table's keys.
+        staging: where packs and pages go.
+        whole: whether the table has no other rows.
+    """
+
+    def __init__(
+        self, table: Table, keys: TableKeys, staging: Staging, *, whole: bool = False
+    ) -> None:
         self._table = table
         self._keys = keys
         self._staging = staging
@@ -40,6 +53,8 @@ class BulkLoad:
         self._ranges: dict[int, list[tuple[npt.NDArray[np.uint64], Ordinals]]] = {}
         self._statistics: Totals = {}
         self._segments: list[SegmentInfo] | None = None
+        self._sample = automatic(table, table.indexes, keys.value_words) if whole else None
+        self._analysis: SegmentInfo | None = None
         self.unique_words: list[UniqueWords] = []
         self.rows = 0
         self.postings = 0
@@ -54,6 +69,9 @@ class BulkLoad:
             part: pa.RecordBatch = rows.rows.slice(start, stop - start)
             self._entries[block] = self._staging.pack(block, low, part.columns)
         self.rows += len(rows.ordinals)
+        if self._sample is not None:
+            places = {column.id: place for place, column in enumerate(self._table.columns)}
+            self._sample.add([rows.rows.column(places[one.id]) for one in self._sample.columns])
         self.index(rows)
 
     def index(self, rows: NewRows) -> None:
@@ -63,6 +81,11 @@ class BulkLoad:
             self._ranges.setdefault(index_id, []).append(entries)
         for index_id, (documents, tokens) in rows.statistics.items():
             add_totals(self._statistics, index_id, documents, tokens)
+        for index in visible_indexes(self._table):
+            if index.id in rows.visible:
+                values, ordinals = rows.visible[index.id]
+                labels = self._keys.labels.to_labels(ordinals).tolist()
+                self._staging.visible(scheme_of(self._table, self._keys, index), labels, values)
         self.unique_words.append(rows.unique_words)
         self.postings += sum(map(len, rows.hashed))
         self.postings += sum(len(ordinals) for _, ordinals in rows.ranges.values())
@@ -79,8 +102,16 @@ class BulkLoad:
         change.segments.extend(self.segments())
         change.liveness.update(self._entries)
         change.rows += self.rows
+        change.analysis = self._statistics_segment() or change.analysis
         for index_id, (documents, tokens) in self._statistics.items():
             add_totals(change.statistics, index_id, documents, tokens)
+
+    def _statistics_segment(self) -> SegmentInfo | None:
+        """The statistics of a load that was large enough, staged on the first call."""
+        if self._sample is not None and self.rows >= AUTOMATIC_ROWS and self._analysis is None:
+            figures = self._sample.figures()
+            self._analysis = stage(self._staging, self._table, self._keys, figures)
+        return self._analysis
 
     def require_free(self, state: TableState) -> None:
         """IntegrityFailure when somebody else has rows in the blocks that this load has filled."""

@@ -25,6 +25,7 @@ from indexes.records.pack import DIRECTORY_COLUMN, pack_address
 
 from .arrow import Ordinals, one_array
 from .catalog import Index, Table
+from .check_visible import visible_problem
 from .compaction import has_dropped_index
 from .execute.define import read_rows
 from .execute.view import TableView, as_array
@@ -102,6 +103,7 @@ class TableChecker:
         yield "statistics", self._statistics
         yield "unique values", self._claims
         yield "indexes", self._indexes
+        yield "server-visible indexes", lambda: visible_problem(self._view)
 
     def summary(self) -> str:
         """One line for people."""

@@ -28,6 +28,7 @@ from .overlay import NewRows, TableOverlay
 from .settled import BLOCK_BITS, LOW_MASK
 from .staging import ManifestChange, Staging, bitmap_without
 from .state import TableState
+from .statistics.sample import AUTOMATIC_ROWS, automatic
 
 Keys = npt.NDArray[np.uint64]
 PENDING_DELTAS = 1_024
@@ -44,8 +45,19 @@ def due(state: TableState) -> bool:
     )
 
 
-def fold(view: TableView, staging: Staging, change: ManifestChange) -> None:
-    """Fold all pending deltas of the view's state, and the view's own changes, into ``change``."""
+def fold(
+    view: TableView, staging: Staging, change: ManifestChange, *, statistics: bool = True
+) -> None:
+    """Fold all pending deltas of the view's state, and the view's own changes, into ``change``.
+
+    The first rows of a table bring statistics with them, if they are many: none has to be read for that.
+
+    Args:
+        view: the table.
+        staging: where packs and pages go.
+        change: receives everything.
+        statistics: whether ``change`` has room for statistics.
+    """
     state, overlay = view.state, view.overlay
     recent = as_array(one for one in state.recent if one not in overlay.removed)
     own = overlay.live()
@@ -60,12 +72,27 @@ def fold(view: TableView, staging: Staging, change: ManifestChange) -> None:
         if not np.array_equal(order, added):
             rows = [reorder(values, np.argsort(order)) for values in rows]
     settle(state, staging, change, added, rows, gone)
+    if statistics and state.manifest.rows == 0 and len(added) >= AUTOMATIC_ROWS:
+        change.analysis = _first_statistics(state, staging, rows)
     _fold_postings(view, staging, change, added)
     _fold_keys(view, change, rows, added)
     for totals in (state.pending_totals(), overlay.statistics()):
         for index_id, (documents, tokens) in totals.items():
             add_totals(change.statistics, index_id, documents, tokens)
     change.folded = True
+
+
+def _first_statistics(
+    state: TableState, staging: Staging, rows: Sequence[Chunked]
+) -> SegmentInfo | None:
+    """Statistics of all rows of a table, given by column."""
+    table = state.table
+    sample = automatic(table, table.indexes, state.keys.value_words)
+    if sample is None:
+        return None
+    places = {column.id: place for place, column in enumerate(table.columns)}
+    sample.add([one_array(rows[places[column.id]]) for column in sample.columns])
+    return state.statistics.succeed(staging, table, sample.figures())
 
 
 def settle(

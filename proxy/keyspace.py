@@ -17,6 +17,10 @@ from indexes.keys import Key, pack_context
 from indexes.labels import LabelMap
 from indexes.prf import TermPrf
 from indexes.seal import RecordSealer
+from indexes.types import ColumnType
+
+from .catalog import Index, Table
+from .visible import VisibleIndex
 
 FORMAT = f"encdb/{FORMAT_VERSION}"
 KEY_VERSION = 1
@@ -104,6 +108,12 @@ class CatalogSealer:
         return pack_context(FORMAT, self._database, "catalog", version)
 
 
+def scheme_of(table: Table, keys: TableKeys, index: Index) -> VisibleIndex:
+    """The scheme of one server-visible index of a table."""
+    types = tuple(table.column_by_id(number).type for number in index.columns)
+    return keys.visible(index, types)
+
+
 class TableKeys:
     """Keys of one logical table; each is derived on first use."""
 
@@ -113,6 +123,7 @@ class TableKeys:
         self.index_words = lru_cache(maxsize=None)(self._index_words)
         self.index_tags = lru_cache(maxsize=None)(self._index_tags)
         self.null_word = lru_cache(maxsize=None)(self._null_word)
+        self.visible = lru_cache(maxsize=None)(self._visible)
         self.null_words = lru_cache(maxsize=None)(self._null_words)
         self.sorted_key = lru_cache(maxsize=None)(self._sorted_key)
 
@@ -181,6 +192,16 @@ class TableKeys:
     def _null_words(self, index_id: int) -> TermPrf:
         """Gives the words under which a range index of several columns lists rows whose last one is NULL."""
         return TermPrf(self._derive("nulls", index_id))
+
+    def _visible(self, index: Index, types: tuple[ColumnType, ...]) -> VisibleIndex:
+        """The values of a server-visible index; those of one join group share a key."""
+        group = index.option("join_group", "")
+        key = (
+            self._database.derive("join group", group)
+            if group
+            else self._derive("visible", index.id)
+        )
+        return VisibleIndex(index, types, key)
 
     def _index_tags(self, index_id: int) -> TermPrf:
         return TermPrf(self._derive("unique", index_id))

@@ -108,7 +108,7 @@ class Maintenance:
             nonlocal figures
             if figures is None:
                 figures = count_values(TableView(state), columns)
-            change.analysis = state.statistics.succeed(staging, len(state.table.columns), figures)
+            change.analysis = state.statistics.succeed(staging, state.table, figures)
             return True
 
         with self._writer.claims.merging(table, patience=PATIENCE_SECONDS) as granted:
@@ -202,6 +202,6 @@ class Maintenance:
         live = state.settled.live_ordinals()
         for start in range(0, len(live), SCAN_ROWS):
             rows = read_rows(view, narrow, live[start : start + SCAN_ROWS])
-            load.index(dataclasses.replace(rows, ranges={}))
+            load.index(dataclasses.replace(rows, ranges={}, visible={}))
         change.segments.extend(load.segments())
         change.stagings.append(staging)

@@ -34,6 +34,7 @@ class NewRows:
         tags: per unique index, uint8[n, 16] and which rows have one (none with a NULL).
         statistics: per keyword index, documents and tokens of each field.
         unique_words: per unique index, the index words uint64[n] and which rows have one.
+        visible: per server-visible index, values uint8[m, width] and ordinals int64[m].
     """
 
     ordinals: Ordinals
@@ -45,6 +46,7 @@ class NewRows:
     )
     statistics: Totals = field(default_factory=dict)
     unique_words: UniqueWords = field(default_factory=dict)
+    visible: Mapping[int, tuple[npt.NDArray[np.uint8], Ordinals]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

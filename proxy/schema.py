@@ -21,6 +21,7 @@ from .catalog import (
     index_name,
 )
 from .definitions import DEFINITIONS, declare
+from .definitions.visible import require_one_family
 from .sql.statements import CreateIndex, CreateTable
 
 
@@ -136,6 +137,8 @@ def create_index(
     """
     table = catalog.table(statement.table)
     declared = declare(table, statement)
+    if statement.method == "det":
+        require_one_family(catalog, table, declared)
     name = statement.name or index_name(catalog, table, statement.columns, "idx")
     check_name(name, "index")
     index = Index(

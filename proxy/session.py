@@ -298,9 +298,9 @@ class Session:
                 dropped = self._definer.drop_table(statement)
                 result = done("DROP TABLE", notices=() if dropped else ("nothing to drop",))
             case sql.CreateIndex():
-                index = self._definer.create_index(statement)
-                notes = ("the index exists already, skipped",) if index is None else ()
-                result = done("CREATE INDEX", notices=notes)
+                created = self._definer.create_index(statement)
+                told = ("the index exists already, skipped",) if created is None else created[1]
+                result = done("CREATE INDEX", notices=told)
             case sql.DropIndex():
                 dropped = self._definer.drop_index(statement)
                 result = done("DROP INDEX", notices=() if dropped else ("nothing to drop",))

@@ -44,6 +44,7 @@ from .manifest import (
     today,
 )
 from .state import TableState
+from .visible import Values, VisibleIndex
 
 STAGE_BYTES = 8 << 20
 SALT_BYTES = 32
@@ -78,6 +79,7 @@ class Staging:
         self.stage = self.number()
         self._pages: list[tuple[int, bytes]] = []
         self._packs: list[tuple[int, bytes]] = []
+        self._visible: dict[tuple[int, wire.VisibleKind], list[tuple[int, bytes]]] = {}
         self._bytes = 0
         self.used = False
 
@@ -109,6 +111,24 @@ class Staging:
             self._put(self._pages, base | number, blob)
         return built.info
 
+    def visible(self, scheme: VisibleIndex, labels: Sequence[int], values: Values) -> None:
+        """Stage entries of a server-visible index.
+
+        Args:
+            scheme: of the index.
+            labels: n labels.
+            values: uint8[n, width].
+        """
+        width = values.shape[1]
+        raw = np.ascontiguousarray(values).tobytes()
+        pairs = self._visible.setdefault((scheme.index.id, scheme.kind), [])
+        for place, label in enumerate(labels):
+            pairs.append((label, raw[place * width : (place + 1) * width]))
+            self._bytes += width
+            if self._bytes >= STAGE_BYTES:
+                self.flush()
+                pairs = self._visible.setdefault((scheme.index.id, scheme.kind), [])
+
     def number(self) -> int:
         """A fresh number for a segment or pack."""
         number = self._leases.number()
@@ -123,7 +143,7 @@ class Staging:
 
     def flush(self) -> None:
         """Send what is built so far to the store."""
-        if self._pages or self._packs:
+        if self._pages or self._packs or self._visible:
             if self._renew is not None:
                 self._renew()
             self._store.stage(
@@ -132,10 +152,14 @@ class Staging:
                     stage=self.stage,
                     pages=tuple(self._pages),
                     packs=tuple(self._packs),
+                    visible=tuple(
+                        wire.VisibleBatch(index, kind, tuple(pairs))
+                        for (index, kind), pairs in self._visible.items()
+                    ),
                 )
             )
             self.used = True
-            self._pages, self._packs, self._bytes = [], [], 0
+            self._pages, self._packs, self._visible, self._bytes = [], [], {}, 0
 
 
 @dataclasses.dataclass(slots=True)

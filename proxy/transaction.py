@@ -39,6 +39,7 @@ from .overlay import TableOverlay
 from .snapshot import DatabaseState
 from .staging import ManifestChange, Siblings, Staging, build_swap
 from .state import TableState
+from .visible import KINDS, visible_indexes
 
 COMMIT_ATTEMPTS = 16
 ATTEMPTS_BEFORE_HOLDING = 2
@@ -165,7 +166,8 @@ class Transaction:
         if table not in self._loads:
             self.overlay(state)
             staging = self._staging(state)
-            self._loads[table] = BulkLoad(state.table, state.keys, staging)
+            whole = state.live_rows == 0
+            self._loads[table] = BulkLoad(state.table, state.keys, staging, whole=whole)
         return self._loads[table]
 
     def _staging(self, state: TableState) -> Staging:
@@ -352,6 +354,8 @@ class Transaction:
             tombstones=tuple(labels(as_array(settled)).tolist()) if settled else (),
             keys_added=tuple(claims),
             keys_removed=tuple(released(state, overlay, set(pending))),
+            visible_added=visible_added(state, overlay),
+            visible_removed=visible_removed(state, overlay),
             delta=wire.DeltaBlob(writer=writer, n=count, blob=blob),
         )
 
@@ -400,10 +404,10 @@ class Transaction:
         state, overlay = self._database.tables[table], self._overlays[table]
         change = ManifestChange()
         staging = self._staging(state)
-        compaction.fold(TableView(state, overlay), staging, change)
+        load = self._loads.get(table)
+        compaction.fold(TableView(state, overlay), staging, change, statistics=load is None)
         pending = {one for one in overlay.removed if one in state.recent}
         change.folded_keys.extend(released(state, overlay, pending))
-        load = self._loads.get(table)
         if load is not None:
             load.require_free(state)
             load.contribute(change)
@@ -415,7 +419,38 @@ class Transaction:
             expect_frontier=True,
             siblings=[one for one in siblings if one[0] != table],
         )
-        return wire.TableChange(table=table, epoch=state.epoch, swap=swap)
+        return wire.TableChange(
+            table=table,
+            epoch=state.epoch,
+            visible_added=visible_added(state, overlay),
+            visible_removed=visible_removed(state, overlay),
+            swap=swap,
+        )
+
+
+def visible_added(state: TableState, overlay: TableOverlay) -> tuple[wire.VisibleBatch, ...]:
+    """Entries of server-visible indexes of the transaction's own live rows."""
+    batches = []
+    for index in visible_indexes(state.table):
+        parts = [rows.visible[index.id] for rows in overlay.added if index.id in rows.visible]
+        if not parts:
+            continue
+        values = np.concatenate([part[0] for part in parts])
+        ordinals = np.concatenate([part[1] for part in parts])
+        mask = np.isin(ordinals, overlay.live())
+        labels = state.keys.labels.to_labels(ordinals[mask]).tolist()
+        entries = zip(labels, (row.tobytes() for row in values[mask]), strict=True)
+        batches.append(wire.VisibleBatch(index.id, KINDS[index.method], tuple(entries)))
+    return tuple(batch for batch in batches if batch.entries)
+
+
+def visible_removed(state: TableState, overlay: TableOverlay) -> tuple[int, ...]:
+    """Ids of the entries that removed rows have, or would have if they were not NULL."""
+    indexes = visible_indexes(state.table)
+    if not indexes or not overlay.removed:
+        return ()
+    labels = state.keys.labels.to_labels(as_array(overlay.removed)).tolist()
+    return tuple(wire.entry_id(index.id, label) for index in indexes for label in labels)
 
 
 def released(

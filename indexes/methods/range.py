@@ -8,6 +8,8 @@ An index of several columns is read by equality of all but the last and a range 
 the 64-bit PRF word of the leading values, followed by the first 64 bits of the last column's key. Entries
 of one leading tuple stand together, in order; the tuples themselves stand in a pseudorandom order.
 
+Texts may be ordered without regard to letter case: by the keys of what the engine's ``lower()`` makes of them.
+
 What it leaks: as `multimap.sorted` states; encoding itself reveals nothing. Of an index of several columns
 the order of pages says nothing about the order of leading values.
 """
@@ -23,10 +25,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from indexes.encoding import order_key_exact, order_keys
+from indexes.buffers import conform
+from indexes.encoding import KEY_BYTES, order_key_exact, order_keys
 from indexes.errors import EncodingRefused
+from indexes.folding import fold_column
 from indexes.types import ColumnType, Kind
 
 Bound: TypeAlias = tuple[int, int]
@@ -57,13 +62,21 @@ class _End:
 
 
 def keys(
-    array: pa.Array[Any], column_type: ColumnType
+    array: pa.Array[Any], column_type: ColumnType, *, folded: bool = False
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Order-preserving keys uint64[n, 2] and valid bool[n]; NULLs are not indexed.
+
+    Args:
+        array: n values of the column's type.
+        column_type: the column's type.
+        folded: whether texts are ordered as `indexes.folding` folds them.
 
     Raises:
         EncodingRefused: a type without an order, such as JSON.
     """
+    if folded:
+        # A key holds 16 bytes, which no more than 16 code points fill.
+        array = fold_column(pc.utf8_slice_codeunits(conform(array, column_type), 0, KEY_BYTES))
     return order_keys(array, column_type)
 
 

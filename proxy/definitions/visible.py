@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from encdb.errors import NotSupportedError, err
+from indexes.methods import det
 from indexes.types import Kind
-from proxy.catalog import NAME_BYTES, Column
+from proxy.catalog import NAME_BYTES, Catalog, Column, Table
 
-from .base import Definition, Options, boolean, one_of
+from .base import Declared, Definition, Options, boolean, one_of
 from .hidden import no_equality, no_order
 
 _OTHER_TYPE: Final = "Index a column of another type."
@@ -41,6 +42,31 @@ def _ope_options(given: Options, columns: Sequence[Column]) -> Options:
                     "Use the scheme clww.",
                 )
     return options
+
+
+def require_one_family(catalog: Catalog, table: Table, declared: Declared) -> None:
+    """Refuse a column in a join group whose other columns have tags of another kind.
+
+    Raises:
+        NotSupportedError: equal values would have unlike tags, and no join could use them.
+    """
+    group = dict(declared.options).get("join_group")
+    if group is None:
+        return
+    families = [det.family(table.column_by_id(number).type) for number in declared.columns]
+    for other in catalog.tables:
+        for index in other.indexes:
+            if index.method != "det" or index.option("join_group", "") != group:
+                continue
+            theirs = [det.family(other.column_by_id(number).type) for number in index.columns]
+            if theirs != families:
+                raise err(
+                    NotSupportedError,
+                    "E_INDEX_TYPE",
+                    f'the join group "{group}" holds {", ".join(theirs)} already, and no '
+                    f"{', '.join(families)}",
+                    "Use another join group, or columns of one type.",
+                )
 
 
 DET: Final = Definition(

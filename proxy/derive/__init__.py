@@ -16,7 +16,7 @@ from proxy.catalog import Index, Table
 from proxy.keyspace import TableKeys
 from proxy.overlay import NewRows
 
-from . import hidden, words
+from . import hidden, visible, words
 from .collected import Collected, position_of
 from .words import keyword_postings
 
@@ -28,6 +28,10 @@ DERIVERS: Final[dict[str, _Deriver]] = {
     "equality": hidden.equality_entries,
     "range": hidden.range_entries,
     "keyword": words.keyword_entries,
+    "det": visible.visible_entries,
+    "ore": visible.visible_entries,
+    "ope": visible.visible_entries,
+    "substring": words.substring_entries,
 }
 """What each method keeps of rows."""
 

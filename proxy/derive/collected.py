@@ -32,6 +32,7 @@ class Collected:
         self.tags: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]] = {}
         self.words: dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]] = {}
         self.statistics: Totals = {}
+        self.visible: dict[int, tuple[npt.NDArray[np.uint8], Ordinals]] = {}
 
     def new_rows(self) -> NewRows:
         """All of it, without what is empty."""
@@ -43,6 +44,7 @@ class Collected:
             tags=self.tags,
             statistics=self.statistics,
             unique_words=self.words,
+            visible={number: one for number, one in self.visible.items() if len(one[1])},
         )
 
 

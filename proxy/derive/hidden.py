@@ -12,6 +12,7 @@ from indexes.multimap.postings import PostingBatch
 from proxy.arrow import Array
 from proxy.catalog import Index
 from proxy.keyspace import TableKeys
+from proxy.sql.serving import folds
 
 from .collected import Collected, types_of
 
@@ -35,7 +36,7 @@ def range_entries(index: Index, keys: TableKeys, arrays: Sequence[Array], into: 
     With several columns, a row without all leading values is not in the index: no equality finds it.
     """
     types = types_of(into.table, index)
-    entries, valid = range_method.keys(arrays[-1], types[-1])
+    entries, valid = range_method.keys(arrays[-1], types[-1], folded=folds(index))
     if len(types) == 1:
         null_words = np.full(len(valid), keys.null_word(index.id), dtype=np.uint64)
         listed = ~valid

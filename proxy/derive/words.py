@@ -1,10 +1,10 @@
-"""Entries of keyword indexes."""
+"""Entries of keyword and substring indexes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from indexes.methods import keyword
+from indexes.methods import keyword, substring
 from indexes.multimap.postings import PostingBatch
 from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
@@ -21,6 +21,14 @@ def keyword_entries(
     batch, totals = keyword_postings(index, keys, arrays, into.ordinals)
     into.hashed.append(batch)
     into.statistics[index.id] = totals
+
+
+def substring_entries(
+    index: Index, keys: TableKeys, arrays: Sequence[Array], into: Collected
+) -> None:
+    """A word for each trigram of each text."""
+    (texts,) = arrays
+    into.hashed.append(substring.postings(keys.index_words(index.id), texts, into.ordinals))
 
 
 def keyword_postings(

@@ -15,8 +15,8 @@ from indexes.types import ColumnType, Kind
 from proxy.arrow import Array, Chunked, Ordinals, one_array, pick
 from proxy.catalog import Index
 from proxy.reading import ReadCounters
-from proxy.sql.access import DirectOutput, MatchColumn, OrderedAccess, TableAccess
-from proxy.sql.compare import bind
+from proxy.sql.access import DirectOutput, MatchColumn, TableAccess
+from proxy.sql.compare import Bound, bind
 from proxy.sql.explain import AccessStats
 from proxy.sql.names import ORDINAL
 from proxy.sql.predicates import EVERYTHING, And, Equals, Literal, Operand, Predicate
@@ -26,18 +26,16 @@ from proxy.statistics.estimate import Estimator
 from proxy.statistics.words import words_of_step
 
 from .exchange import engine_table
+from .folding import engine_folds_alike
 from .lookup import Lookup
 from .match import IndexedMatch, covering_index, match_column
-from .ordered import end_rows
+from .ordered import End, ends, rows_at
 from .probes import Context
 from .probes.base import candidates, constants, literal
 from .probes.equality import words_of_arrays
-from .probes.ordered import within
 from .view import TableView
 
 _INTEGER_BITS = {Kind.SMALLINT: 16, Kind.INTEGER: 32, Kind.BIGINT: 64}
-ENDS_SHARE = 0.25
-"""An ordered read of more than this share of the table is left to a scan."""
 
 
 @dataclass(slots=True)
@@ -87,73 +85,45 @@ class Access:
 
     def outlook(self) -> Report | None:
         """What :meth:`lookup` does for a predicate if the estimates are right; it only reads statistics."""
-        access = self.access
-        if access.predicate is None or access.predicate == EVERYTHING:
+        bound = self._bound()
+        if bound is None or self._ends(bound) is not None:
             return None
-        bound = bind(access.predicate, access.table, self._parameters)
         return Lookup(self._context).outlook(bound.predicate)
 
     def lookup(self) -> None:
         """Find candidates by index."""
-        access = self.access
         self.used = []
-        predicate = access.predicate
-        if predicate is not None and predicate != EVERYTHING:
-            bound = bind(predicate, access.table, self._parameters)
+        bound = self._bound()
+        ends = self._ends(bound)
+        if ends is not None:
+            found = rows_at(self.view, ends)
+            if found is not None:
+                self.ordinals = found
+                self.used = list(dict.fromkeys(one.index.name for one in ends))
+                return
+        if bound is not None:
             lookup = Lookup(self._context)
             self.ordinals = lookup.find(bound.predicate)
             self.used, self.steps = lookup.used, lookup.steps
-        elif access.ordered is not None:
-            self._order(access.ordered)
-        elif access.extremes:
-            self._extremes()
 
-    def _order(self, ordered: OrderedAccess) -> None:
-        """ORDER BY … LIMIT: everything up to the key of the last row that is needed."""
-        index = self._range_index(ordered.column)
-        if index is None:
-            return
-        limit = self._count(ordered.limit, None)
-        offset = self._count(ordered.offset, 0)
-        if limit is None or offset is None:
-            return
-        wanted = max(limit + offset, 1)
-        if wanted > ENDS_SHARE * self.view.count():
-            return
-        found = end_rows(self.view, index, wanted, descending=ordered.descending)
-        if found is None or not found[1]:
-            return
-        low, high = (found[0], None) if ordered.descending else (None, found[0])
-        ordinals = within(self.view, index, [(low, high)])
-        if ordinals is not None and ordered.nulls_first:
-            word = self.view.state.keys.null_word(index.id)
-            nulls = candidates(self.view, np.array([word], dtype=np.uint64))
-            if len(nulls) > ENDS_SHARE * self.view.count():
-                return
-            ordinals = np.union1d(ordinals, nulls)
-        if ordinals is not None:
-            self.ordinals = ordinals
-            self.used.append(index.name)
+    def _bound(self) -> Bound | None:
+        """What WHERE says, with its parameters; None when it says nothing that an index could serve."""
+        predicate, table = self.access.predicate, self.access.table
+        if predicate is None or predicate == EVERYTHING:
+            return None
+        return bind(predicate, table, self._parameters, engine_folds_alike)
 
-    def _extremes(self) -> None:
-        """MIN and MAX: a row that holds each of them."""
-        parts: list[Ordinals] = []
-        for extremum in self.access.extremes:
-            index = self._range_index(extremum.column)
-            if index is None:
-                return
-            found = end_rows(self.view, index, 1, descending=extremum.greatest)
-            if found is None:
-                continue
-            key = found[0]
-            low, high = (key, None) if extremum.greatest else (None, key)
-            ordinals = within(self.view, index, [(low, high)])
-            if ordinals is None:
-                return
-            parts.append(ordinals)
-            if index.name not in self.used:
-                self.used.append(index.name)
-        self.ordinals = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+    def _ends(self, bound: Bound | None) -> list[End] | None:
+        """The ends of indexes that answer an order with a limit, or extremes, and WHERE with them."""
+        ordered = self.access.ordered
+        if bound is not None and not bound.exact:
+            return None
+        limit = offset = None
+        if ordered is not None:
+            limit, offset = self._count(ordered.limit, None), self._count(ordered.offset, 0)
+        wanted = None if limit is None or offset is None else limit + offset
+        predicate = None if bound is None else bound.predicate
+        return ends(self.view, self.access, predicate, wanted)
 
     def _count(self, operand: Operand | None, absent: int | None) -> int | None:
         """A number of rows; ``absent`` when there is none, or when it is NULL."""
@@ -163,12 +133,6 @@ class Access:
         if value is None:
             return absent
         return value if isinstance(value, int) and value >= 0 else None
-
-    def _range_index(self, column_id: int) -> Index | None:
-        for index in self.access.table.indexes:
-            if index.method == "range" and index.columns == (column_id,):
-                return index
-        return None
 
     # --- Keyword matches ----------------------------------------------------------------------------
 
@@ -306,7 +270,7 @@ class Access:
     def _exact(self, most: int, wanted: Sequence[int]) -> tuple[Ordinals, dict[int, Array]] | None:
         """Rows that fulfil the predicate by their values, and the columns wanted of them."""
         access = self.access
-        bound = bind(access.predicate, access.table, self._parameters)
+        bound = bind(access.predicate, access.table, self._parameters, engine_folds_alike)
         equalities = equalities_of(bound.predicate)
         if not bound.exact or not equalities or has_floats(access, equalities):
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -18,20 +18,27 @@ import pyarrow as pa
 from encdb import wire
 from encdb.errors import ProgrammingError, err
 from encdb.stores.base import Store
+from indexes.keys import Key
 from indexes.labels import BLOCK
+from indexes.methods import equality
+from indexes.prf import TermPrf
 from proxy import compaction, schema
-from proxy.arrow import Ordinals, one_array, reorder_batch
+from proxy.arrow import Array, Ordinals, one_array, reorder_batch
 from proxy.bulk import BulkLoad
 from proxy.catalog import Catalog, Index, Table, suggest
 from proxy.claims import PATIENCE_SECONDS, Pauses, commit_patiently, require_free
 from proxy.derive import derive
 from proxy.keyspace import sha256
+from proxy.leakage import index_profile
+from proxy.leakage.entropy import measure, notice, require_acceptable
 from proxy.overlay import NewRows
 from proxy.snapshot import DatabaseState
 from proxy.sql.statements import CreateIndex, CreateTable, DropIndex, DropTable
 from proxy.staging import ManifestChange, Staging, build_swap
 from proxy.state import TableState
+from proxy.statistics.sample import AUTOMATIC_ROWS, automatic
 from proxy.transaction import ATTEMPTS_BEFORE_HOLDING, Writer, conflict
+from proxy.visible import KINDS, visible_indexes
 
 from .view import TableView
 from .write import duplicate
@@ -135,11 +142,15 @@ class Definer:
             if built is None:
                 return None
             changed = self._seal(catalog, *built)
-            changes = tuple(
-                self._fold(self._database.tables[number], changed)
+            changes = {
+                number: self._fold(self._database.tables[number], changed)
                 for number in losing_claims(catalog, built[0])
-            )
-            return self._commit_of(catalog, changes, changed), True
+            }
+            epochs = {number: state.epoch for number, state in self._database.tables.items()}
+            for one in dropping_values(catalog, built[0], epochs):
+                known = changes.get(one.table, one)
+                changes[one.table] = dataclasses.replace(known, visible_dropped=one.visible_dropped)
+            return self._commit_of(catalog, tuple(changes.values()), changed), True
 
         return bool(self._persist(attempt, "other connections kept changing the schema"))
 
@@ -224,16 +235,21 @@ class Definer:
 
     def create_index(
         self, statement: CreateIndex, progress: Callable[[int], None] | None = None
-    ) -> Index | None:
-        """Make an index over the rows there are; None when it exists already and that is fine.
+    ) -> tuple[Index, tuple[str, ...]] | None:
+        """Make an index over the rows there are, and say what it reveals if the store can see it.
 
         Everything pending is folded by the same swap, so the new segments cover every live row.
 
+        Returns:
+            The index and notices for the user; None when it exists already and that is fine.
+
         Raises:
             IntegrityError: a unique index over values that are not unique.
+            ProgrammingError: a server-visible index would give values away (E_LEAKAGE).
         """
+        declared = with_mask(statement, self._store)
 
-        def attempt() -> tuple[wire.Commit, Index] | None:
+        def attempt() -> tuple[wire.Commit, tuple[Index, tuple[str, ...]]] | None:
             catalog = self._database.catalog
             assert catalog is not None
             name = statement.name
@@ -241,19 +257,50 @@ class Definer:
                 return None
             state = self._database.tables[catalog.table(statement.table).id]
             successor, table, index = schema.create_index(
-                catalog, statement, complete=state.epoch + 1
+                catalog, declared, complete=state.epoch + 1
             )
-            changed = self._seal(catalog, successor)
-            change, staging, view = ManifestChange(), self._staging(state), TableView(state)
+            changed, view = self._seal(catalog, successor), TableView(state)
+            notices = self._require_acceptable(view, table, index)
+            change, staging = ManifestChange(), self._staging(state)
             self._build_index(view, table, index, staging, change, progress)
             compaction.fold(view, staging, change)
             swap = build_swap(
                 state, change, staging, (changed.version, changed.link), expect_frontier=True
             )
             swapped = wire.TableChange(table=table.id, epoch=state.epoch, swap=swap)
-            return self._commit_of(catalog, (swapped,), changed), index
+            return self._commit_of(catalog, (swapped,), changed), (index, notices)
 
         return self._persist(attempt, "other connections kept writing to the table")
+
+    def _require_acceptable(self, view: TableView, table: Table, index: Index) -> tuple[str, ...]:
+        """Measure the columns of a server-visible index before anything of it is written.
+
+        Returns:
+            What to tell the user.
+
+        Raises:
+            ProgrammingError: too few values are too common, and nobody has accepted that.
+        """
+        if index.method not in KINDS:
+            return ()
+        narrow = narrowed(table, index)
+        types = [table.column_by_id(number).type for number in index.columns]
+        live, key = view.live(), TermPrf(Key.random())
+        pieces: list[Array] = []
+        for start in range(0, len(live), SCAN_ROWS):
+            _, arrays = view.fetch(
+                live[start : start + SCAN_ROWS], [one.id for one in narrow.columns]
+            )
+            by_id = dict(
+                zip([one.id for one in narrow.columns], map(one_array, arrays), strict=True)
+            )
+            # Words are equal exactly when values are, whatever the type, and show nothing.
+            words, valid = equality.words(key, [by_id[number] for number in index.columns], types)
+            pieces.append(pa.array(words, mask=~valid))
+        measured, profile = measure(pieces), index_profile(table, index)
+        accept = index.option("accept_leakage", "false") == "true"
+        require_acceptable(index.name, profile, measured, accept=accept)
+        return (notice(index.name, profile, measured),)
 
     def _build_index(
         self,
@@ -264,23 +311,57 @@ class Definer:
         change: ManifestChange,
         progress: Callable[[int], None] | None,
     ) -> None:
-        """Postings of one index over all live rows, read in pieces."""
-        narrow = dataclasses.replace(
-            table,
-            columns=tuple(column for column in table.columns if column.id in index.columns),
-            indexes=(index,),
-        )
+        """Postings of one index over all live rows, read in pieces, and statistics of its columns."""
+        narrow = narrowed(table, index)
         load = BulkLoad(table, view.state.keys, staging)
+        sample = automatic(table, (index,), view.state.keys.value_words)
         live = view.live()
         for start in range(0, len(live), SCAN_ROWS):
             part = live[start : start + SCAN_ROWS]
             rows = read_rows(view, narrow, part)
             load.index(rows)
+            if sample is not None:
+                sample.add([rows.rows.column(column.name) for column in sample.columns])
             if progress is not None:
                 progress(len(part))
         if index.unique and not load.unique(index.id):
             raise duplicate(table, index)
         load.contribute(change)
+        if sample is not None and len(live) >= AUTOMATIC_ROWS:
+            figures = sample.figures()
+            change.analysis = view.state.statistics.succeed(staging, table, figures)
+
+
+def narrowed(table: Table, index: Index) -> Table:
+    """A table as one of its indexes sees it: no other index, and the columns that its entries hold."""
+    return dataclasses.replace(
+        table,
+        columns=tuple(column for column in table.columns if column.id in index.stored),
+        indexes=(index,),
+    )
+
+
+def with_mask(statement: CreateIndex, store: Store) -> CreateIndex:
+    """An index by `ore` with the mask that the store can compare by, unless another one is asked for."""
+    if statement.method != "ore" or "mask" in dict(statement.options):
+        return statement
+    mask = "sha256" if store.describe().kind.startswith("PostgreSQL") else "aes"
+    options = tuple(sorted((*statement.options, ("mask", mask))))
+    return dataclasses.replace(statement, options=options)
+
+
+def dropping_values(
+    old: Catalog, new: Catalog, epochs: Mapping[int, int]
+) -> Iterator[wire.TableChange]:
+    """Changes that drop what the store was shown for indexes that are dropped from tables that stay."""
+    for table in old.tables:
+        after = new.table_by_id(table.id)
+        if after is None:
+            continue
+        kept = {index.id for index in after.indexes}
+        gone = tuple(one.id for one in visible_indexes(table) if one.id not in kept)
+        if gone:
+            yield wire.TableChange(table=table.id, epoch=epochs[table.id], visible_dropped=gone)
 
 
 def losing_claims(old: Catalog, new: Catalog) -> list[int]:

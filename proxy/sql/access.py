@@ -36,7 +36,8 @@ class MatchColumn:
 class OrderedAccess:
     """Rule 11: only the first ``offset + limit`` rows in the order of one column are needed.
 
-    All rows that tie with the last of them must be fetched too. ``limit`` None or NULL means all rows.
+    All rows that tie with the last of them must be fetched too. ``limit`` None or NULL means all rows;
+    ``folded`` that the order is that of ``lower(column)``.
     """
 
     column: int
@@ -44,6 +45,7 @@ class OrderedAccess:
     nulls_first: bool
     limit: Operand | None
     offset: Operand | None
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ A parameter is compared once its value is known (:func:`bind`), by the same rule
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,15 +31,20 @@ from .predicates import (
     And,
     Between,
     Equals,
+    Folded,
     In,
+    Like,
     Literal,
     Match,
     Or,
     Parameter,
+    Pattern,
     Predicate,
     conjunction,
     disjunction,
+    folded,
 )
+from .rules.like import condition
 
 OPERATORS: Final = ("=", "<", "<=", ">", ">=")
 MIRRORED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -125,23 +130,43 @@ class Bound:
     exact: bool
 
 
-def bind(predicate: Predicate | None, table: Table, parameters: Sequence[object]) -> Bound:
+def bind(
+    predicate: Predicate | None,
+    table: Table,
+    parameters: Sequence[object],
+    folds: Callable[[], bool] = lambda: True,
+) -> Bound:
     """Put the values of parameters into a predicate, by the rules of :func:`compare`.
 
     Values whose comparison is not certain to happen in the column's type make their atom unserved: a
     conjunction goes on without it, a disjunction is given up.
+
+    Args:
+        predicate: of an access.
+        table: its table.
+        parameters: the statement's.
+        folds: says whether the engine folds letters as :mod:`indexes.folding` does; asked only when it
+            matters. If not, no condition on a folded column is served.
     """
     if predicate is None:
         return Bound(None, exact=False)
-    return _bind(predicate, table, parameters)
+    return _bind(predicate, table, parameters, folds)
 
 
-def _bind(node: Predicate, table: Table, parameters: Sequence[object]) -> Bound:
+def _bind(
+    node: Predicate, table: Table, parameters: Sequence[object], folds: Callable[[], bool]
+) -> Bound:
     match node:
-        case Match():
+        case Match() | Like():
             return Bound(node, exact=True)
+        case Pattern():
+            return _bind_pattern(node, parameters)
+        case Folded(atom):
+            bound = _bind(atom, table, parameters, folds) if folds() else Bound(None, exact=False)
+            inner = bound.predicate
+            return bound if inner is None else Bound(folded(inner), bound.exact)
         case And(parts):
-            bounds = [_bind(part, table, parameters) for part in parts]
+            bounds = [_bind(part, table, parameters, folds) for part in parts]
             kept = [bound.predicate for bound in bounds if bound.predicate is not None]
             exact = all(bound.exact for bound in bounds)
             return Bound(conjunction(kept) if kept else None, exact and bool(kept))
@@ -149,17 +174,31 @@ def _bind(node: Predicate, table: Table, parameters: Sequence[object]) -> Bound:
             arms: list[Predicate] = []
             exact = True
             for part in parts:
-                bound = _bind(part, table, parameters)
+                bound = _bind(part, table, parameters, folds)
                 if bound.predicate is None:
                     return Bound(None, exact=False)
                 arms.append(bound.predicate)
                 exact = exact and bound.exact
             return Bound(disjunction(arms), exact)
-        case _:
+        case Equals() | In() | Between():
             found = _bind_atom(node, table.column_by_id(node.column), parameters)
             if found is None or found == EVERYTHING:
                 return Bound(None, exact=False)
             return Bound(found, exact=True)
+
+
+def _bind_pattern(node: Pattern, parameters: Sequence[object]) -> Bound:
+    """A NULL among the parts makes the whole text NULL; what is no text the engine has to convert."""
+    values = [
+        part.value if isinstance(part, Literal) else parameters[part.index] for part in node.parts
+    ]
+    if any(value is None for value in values):
+        return Bound(NOTHING, exact=True)
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) < len(values):
+        return Bound(None, exact=False)
+    found = condition(node.column, "".join(texts), node.form, node.escape, node.lowered)
+    return Bound(None, exact=False) if found is None else Bound(*found)
 
 
 def _bind_atom(

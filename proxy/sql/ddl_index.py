@@ -14,8 +14,7 @@ from .cursor import Cursor
 from .names import check_new_name, fold
 from .statements import CreateIndex
 
-METHODS: Final = ("equality", "range", "keyword")
-LATER_METHODS: Final = ("substring", "det", "ore", "ope")
+METHODS: Final = ("equality", "range", "keyword", "substring", "det", "ore", "ope")
 _POSTGRES_METHODS: Final = {
     "btree": "Use range for order and ranges, or equality for single values",
     "hash": "Use equality",
@@ -74,8 +73,6 @@ def check_method(name: str) -> str:
     method = fold(name)
     if method in METHODS:
         return method
-    if method in LATER_METHODS:
-        raise unsupported(f"the index method {method}", "Use equality, range or keyword")
     fix = _POSTGRES_METHODS.get(method) or suggest(method, METHODS)
     raise err(ProgrammingError, "E_UNKNOWN_METHOD", f'there is no index method "{name}"', fix)
 

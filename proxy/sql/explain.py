@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .access import OrderedAccess, QueryPlan, SemiJoin, TableAccess
-from .predicates import Literal, Operand, Parameter, describe
-from .serving import usable_indexes
+from .predicates import Literal, Operand, Parameter, Predicate, describe
+from .serving import too_short, usable_indexes
 from .write import DeletePlan, InsertPlan, UpdatePlan
 
 
@@ -128,6 +128,11 @@ def _access(access: TableAccess, choice: Sequence[str]) -> list[str]:
         lines.append(f"  fetch: {access_predicate(access)}")
         usable = ", ".join(f"{index.name} ({index.method})" for index in usable_indexes(access))
         lines.append(f"  indexes: {usable or 'none that serves it, so all rows are fetched'}")
+        for index, part in too_short(access):
+            lines.append(
+                f"  {index.name} (substring) cannot serve {_predicate(access, part)}: no part of it "
+                "has three characters in a row"
+            )
     lines += [f"  {line}" for line in choice]
     if access.ordered is not None:
         lines.append(f"  order: {_order(access, access.ordered)}")
@@ -152,9 +157,10 @@ def _round_trips(access: TableAccess) -> int:
 
 def access_predicate(access: TableAccess) -> str:
     """The predicate of an access as SQL; empty when there is none."""
-    if access.predicate is None:
-        return ""
+    return "" if access.predicate is None else _predicate(access, access.predicate)
 
+
+def _predicate(access: TableAccess, predicate: Predicate) -> str:
     def name(column: int) -> str:
         return access.table.column_by_id(column).name
 
@@ -163,7 +169,7 @@ def access_predicate(access: TableAccess) -> str:
         names = ", ".join(access.table.names(found.columns))
         return f"{names if len(found.columns) == 1 else f'({names})'} @@ {_operand(found.query)}"
 
-    return describe(access.predicate, name, match)
+    return describe(predicate, name, match)
 
 
 def _operand(operand: Operand | None) -> str:
@@ -178,6 +184,7 @@ def _operand(operand: Operand | None) -> str:
 
 def _order(access: TableAccess, ordered: OrderedAccess) -> str:
     name = access.table.column_by_id(ordered.column).name
+    name = f"lower({name})" if ordered.folded else name
     direction = "descending" if ordered.descending else "ascending"
     nulls = "first" if ordered.nulls_first else "last"
     skipped = f" after {_operand(ordered.offset)}" if ordered.offset is not None else ""

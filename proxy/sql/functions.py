@@ -83,6 +83,7 @@ SCALARS: Final = frozenset(
         "Coalesce",
         "Concat",
         "ConcatWs",
+        "Contains",
         "Cos",
         "Cot",
         "CurrentDate",
@@ -91,6 +92,7 @@ SCALARS: Final = frozenset(
         "Decode",
         "Degrees",
         "Encode",
+        "EndsWith",
         "Exists",
         "Exp",
         "Extract",
@@ -175,6 +177,7 @@ NAMED: Final[dict[str, tuple[int, int]]] = {
     "regr_r2": (2, 2),
     "regr_slope": (2, 2),
     "statement_timestamp": (0, 0),
+    "suffix": (2, 2),
     "transaction_timestamp": (0, 0),
 }
 """Functions that sqlglot has no class for: name, least and most arguments."""

@@ -1,14 +1,16 @@
-"""Rewriting a query's copy before it is looked at: so that every column has PostgreSQL's name.
+"""Rewriting a query's copy before it is looked at: PostgreSQL's names for all columns, and its rows.
 
 * ``generate_series(1, 3) AS n`` has a column n, which the engine would call "generate_series".
 * VALUES has columns column1, column2, …; the engine would call them col0, col1, ….
 * EXISTS (SELECT * …) needs no columns at all.
+* ``(a, b) > (1, 2)`` is ``a > 1 OR (a = 1 AND b > 2)``, and NULL where that is: the engine would order NULLs within rows.
 """
 
 from __future__ import annotations
 
 from sqlglot import exp
 
+from . import functions
 from .naming import name_columns
 
 
@@ -17,6 +19,8 @@ def normalise(tree: exp.Expr) -> None:
     for node in list(tree.walk()):
         if isinstance(node, exp.Exists):
             _exists(node)
+        elif isinstance(node, exp.LT | exp.LTE | exp.GT | exp.GTE):
+            _row_order(node)
         elif isinstance(node, exp.Values):
             if isinstance(node.parent, exp.From | exp.Join):
                 _name_values(node)
@@ -54,6 +58,33 @@ def _exists(node: exp.Exists) -> None:
         select.args.get(key) for key in ("group", "having", "distinct", "qualify", "order")
     ):
         select.set("expressions", [exp.Literal.number(1)])
+
+
+def _row_order(node: exp.Expr) -> None:
+    """Rows compared element by element, if their elements may be written twice."""
+    left, right = node.this, node.expression
+    if not isinstance(left, exp.Tuple) or not isinstance(right, exp.Tuple):
+        return
+    if len(left.expressions) != len(right.expressions) or not left.expressions:
+        return
+    if any(
+        isinstance(part, exp.Query) or functions.is_volatile(part)
+        for side in (left, right)
+        for part in side.walk()
+    ):
+        return
+    pairs = list(zip(left.expressions, right.expressions, strict=True))
+    kind = type(node)
+    strict = exp.LT if isinstance(node, exp.LT | exp.LTE) else exp.GT
+    one, other = pairs.pop()
+    found: exp.Expr = kind(this=one.copy(), expression=other.copy())
+    while pairs:
+        one, other = pairs.pop()
+        same = exp.EQ(this=one.copy(), expression=other.copy())
+        rest = exp.Paren(this=exp.And(this=same, expression=found))
+        before = strict(this=one.copy(), expression=other.copy())
+        found = exp.Paren(this=exp.Or(this=before, expression=rest))
+    node.replace(found)
 
 
 def _width(values: exp.Expr) -> list[exp.Expr]:

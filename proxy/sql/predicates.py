@@ -12,6 +12,7 @@ Operands are literals, already values of the column's type (``int``, ``Decimal``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -62,6 +63,53 @@ class Between:
 
 
 @dataclass(frozen=True, slots=True)
+class Like:
+    """The column's text has some pieces, in this order and without overlap.
+
+    Attributes:
+        pieces: at least one, and none is empty.
+        begins: whether the text begins with the first piece.
+        ends: whether it ends with the last one. If there is only one piece, it is not both.
+    """
+
+    column: int
+    pieces: tuple[str, ...] = field(repr=False)
+    begins: bool
+    ends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A condition on the column's text of which a part is not known yet; :func:`.compare.bind` makes it a `Like`.
+
+    Attributes:
+        parts: texts, one after the other.
+        form: ``like`` for a pattern with wildcards; else what the column does with the text: it
+            ``contains`` it, ``begins`` or ``ends`` with it, or ``equals`` it.
+        escape: the escape character of a pattern, or '' for none.
+        lowered: whether the text is folded before it is compared, as ILIKE does.
+    """
+
+    column: int
+    parts: tuple[Operand, ...]
+    form: str
+    escape: str = ""
+    lowered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A condition on ``lower(column)``. ``column ILIKE x`` is ``lower(column) LIKE lower(x)``."""
+
+    atom: Equals | In | Between | Like | Pattern
+
+    @property
+    def column(self) -> int:
+        """The column that is folded."""
+        return self.atom.column
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """The row satisfies number ``match`` of the access's ``matches``."""
 
@@ -82,10 +130,23 @@ class Or:
     parts: tuple[Predicate, ...]
 
 
-Predicate = Equals | In | Between | Match | And | Or
+Predicate = Equals | In | Between | Like | Pattern | Folded | Match | And | Or
 
 EVERYTHING: Final = And(())
 NOTHING: Final = Or(())
+
+
+def folded(predicate: Predicate) -> Predicate:
+    """The same condition on ``lower(column)`` in place of every column."""
+    match predicate:
+        case And(parts):
+            return And(tuple(map(folded, parts)))
+        case Or(parts):
+            return Or(tuple(map(folded, parts)))
+        case Equals() | In() | Between() | Like() | Pattern():
+            return Folded(predicate)
+        case _:
+            raise TypeError("only conditions on one column can be folded")
 
 
 def conjunction(parts: Iterable[Predicate]) -> Predicate:
@@ -111,17 +172,25 @@ def _merge_ranges(parts: Iterable[Predicate]) -> list[Predicate]:
             result.append(part)
             continue
         other = result[place]
-        assert isinstance(part, Between)
-        assert isinstance(other, Between)
-        low, high = (part, other) if part.low is not None else (other, part)
-        result[place] = Between(
-            part.column, low.low, low.low_inclusive, high.high, high.high_inclusive
-        )
+        if isinstance(part, Folded) and isinstance(other, Folded):
+            result[place] = folded(_within_both(part.atom, other.atom))
+        else:
+            result[place] = _within_both(part, other)
     return result
+
+
+def _within_both(one: Predicate, other: Predicate) -> Between:
+    """The range between a lower and an upper bound."""
+    assert isinstance(one, Between)
+    assert isinstance(other, Between)
+    low, high = (one, other) if one.low is not None else (other, one)
+    return Between(one.column, low.low, low.low_inclusive, high.high, high.high_inclusive)
 
 
 def _complement(one: Predicate, other: Predicate) -> bool:
     """Whether one is a lower bound and the other an upper bound of one column."""
+    if isinstance(one, Folded) and isinstance(other, Folded):
+        return _complement(one.atom, other.atom)
     if not isinstance(one, Between) or not isinstance(other, Between):
         return False
     if one.column != other.column:
@@ -169,12 +238,10 @@ def describe(
 
     def text(node: Predicate) -> str:
         match node:
-            case Equals(column, operand):
-                return f"{column_name(column)} = {_value(operand)}"
-            case In(column, operands):
-                return f"{column_name(column)} IN ({', '.join(map(_value, operands))})"
-            case Between():
-                return _range(node, column_name(node.column))
+            case Equals() | In() | Between() | Like() | Pattern():
+                return _on_column(node, column_name(node.column))
+            case Folded(atom):
+                return _on_column(atom, f"lower({column_name(atom.column)})")
             case Match(number):
                 return match_text(number)
             case And(parts):
@@ -186,6 +253,40 @@ def describe(
         return f"({text(node)})" if isinstance(node, Or) and node.parts else text(node)
 
     return text(predicate)
+
+
+def _on_column(node: Equals | In | Between | Like | Pattern, name: str) -> str:
+    match node:
+        case Equals(_, operand):
+            return f"{name} = {_value(operand)}"
+        case In(_, operands):
+            return f"{name} IN ({', '.join(map(_value, operands))})"
+        case Between():
+            return _range(node, name)
+        case Like():
+            return f"{name} LIKE {_value(Literal(_like(node)))}"
+        case Pattern():
+            return _pattern(node, name)
+
+
+def _like(node: Like) -> str:
+    """The pattern, with backslashes before what would be wildcards."""
+    pieces = "%".join(re.sub(r"([\\%_])", r"\\\1", piece) for piece in node.pieces)
+    return f"{'' if node.begins else '%'}{pieces}{'' if node.ends else '%'}"
+
+
+def _pattern(node: Pattern, name: str) -> str:
+    text = " || ".join(map(_value, node.parts))
+    text = f"lower({text})" if node.lowered else text
+    if node.form == "equals":
+        return f"{name} = {text}"
+    if node.form != "like":
+        return f"{_CALLS[node.form]}({name}, {text})"
+    escape = "" if node.escape == "\\" else f" ESCAPE '{node.escape}'"
+    return f"{name} LIKE {text}{escape}"
+
+
+_CALLS: Final = {"contains": "contains", "begins": "starts_with", "ends": "ends_with"}
 
 
 def _range(node: Between, name: str) -> str:

@@ -9,9 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
+from indexes.folding import fold, rigid_prefix
+from indexes.methods import substring
+
 from ..catalog import Index
 from .access import TableAccess
-from .predicates import And, Between, Equals, In, Match, Or, Predicate
+from .predicates import (
+    And,
+    Between,
+    Equals,
+    Folded,
+    In,
+    Like,
+    Literal,
+    Match,
+    Operand,
+    Or,
+    Pattern,
+    Predicate,
+)
+from .rules.like import with_prefix
 
 Searched: TypeAlias = Callable[[int], tuple[int, ...]]
 """The columns that the access's ``@@`` number n searches."""
@@ -56,13 +73,138 @@ def equality_on(column: int, parts: Sequence[Predicate]) -> Equals | In | None:
     return next(found, None)
 
 
-def range_on(column: int, parts: Sequence[Predicate]) -> Equals | In | Between | None:
-    """The conjunct that restricts a column most: an equality, else a range."""
-    equal = equality_on(column, parts)
-    if equal is not None:
-        return equal
-    found = (one for one in parts if isinstance(one, Between) and one.column == column)
-    return next(found, None)
+def range_on(
+    column: int, parts: Sequence[Predicate], *, folded: bool = False
+) -> Equals | In | Between | None:
+    """The restriction of a column that leaves fewest of its values: an equality, else a range.
+
+    Args:
+        column: the column.
+        parts: a conjunction without parameters.
+        folded: whether the keys are those of ``lower(column)``.
+    """
+    found = [one for _, one in _restrictions(column, parts, folded=folded)]
+    chosen = _equal_first(found)
+    return None if isinstance(chosen, Pattern) else chosen
+
+
+Restriction: TypeAlias = Equals | In | Between | Pattern
+
+
+def _equal_first(found: Sequence[Restriction]) -> Restriction | None:
+    equal = (one for one in found if isinstance(one, Equals | In))
+    return next(equal, next(iter(found), None))
+
+
+def _restrictions(
+    column: int, parts: Sequence[Predicate], *, folded: bool
+) -> Iterator[tuple[Predicate, Restriction]]:
+    """Conjuncts on a column, each with the keys that it allows in an index of the column or of its ``lower()``."""
+    for part in parts:
+        if isinstance(part, Equals | In | Between | Like | Pattern | Folded):
+            found = _keys_folded(part) if folded else _keys(part)
+            if found is not None and part.column == column:
+                yield part, found
+
+
+def _keys(part: Predicate) -> Restriction | None:
+    """What an index of a column itself is asked for; of a folded one, what has no other case."""
+    if isinstance(part, Folded):
+        return _rigid(part.atom)
+    if isinstance(part, Like):
+        return prefix_of(part)
+    if isinstance(part, Pattern):
+        return part if part.form in _KEYED else None
+    return part if isinstance(part, Equals | In | Between) else None
+
+
+def _keys_folded(part: Predicate) -> Restriction | None:
+    """What an index of ``lower(column)`` is asked for. Equal texts, and equal prefixes, are equal when folded."""
+    if isinstance(part, Folded):
+        return _keys(part.atom)
+    match part:
+        case Equals(column, operand):
+            return Equals(column, _folded(operand))
+        case In(column, operands):
+            return In(column, tuple(map(_folded, operands)))
+        case Like(column, pieces, begins=True):
+            return with_prefix(column, fold(pieces[0]))
+        case Pattern():
+            return part if part.form in _KEYED else None
+        case _:
+            return None
+
+
+_KEYED: Final = ("like", "begins", "equals")
+"""Forms that may say how a text begins."""
+
+
+def prefix_of(like: Like) -> Between | None:
+    """The range of texts that begin as a pattern says, if it says how."""
+    return with_prefix(like.column, like.pieces[0]) if like.begins else None
+
+
+def _rigid(atom: Predicate) -> Restriction | None:
+    """What a folded column says of the column itself, as far as no letter has another case."""
+    match atom:
+        case Equals(column, Literal(str() as value)):
+            prefix = rigid_prefix(value)
+            if prefix == value:
+                return Equals(column, Literal(value))
+            return with_prefix(column, prefix) if prefix else None
+        case Like(column, pieces, begins=True):
+            prefix = rigid_prefix(pieces[0])
+            return with_prefix(column, prefix) if prefix else None
+        case _:
+            return None
+
+
+def _folded(operand: Operand) -> Operand:
+    if isinstance(operand, Literal) and isinstance(operand.value, str):
+        return Literal(fold(operand.value))
+    return operand
+
+
+def folds(index: Index) -> bool:
+    """Whether a range index orders its last column by ``lower()``."""
+    return index.method == "range" and index.option("case_insensitive", "false") == "true"
+
+
+def fragments(part: Predicate) -> list[int] | None:
+    """The trigrams that a conjunct asks for, none if it has no fragment that is long enough.
+
+    None for a conjunct that is not about a part of a text, or that has parameters.
+    """
+    atom = part.atom if isinstance(part, Folded) else part
+    if isinstance(atom, Equals) and isinstance(atom.operand, Literal):
+        value = atom.operand.value
+        return substring.trigrams(value, begins=True, ends=True) if isinstance(value, str) else None
+    if not isinstance(atom, Like):
+        return None
+    found: list[int] = []
+    last = len(atom.pieces) - 1
+    for place, piece in enumerate(atom.pieces):
+        begins, ends = atom.begins and place == 0, atom.ends and place == last
+        found += substring.trigrams(piece, begins=begins, ends=ends)
+    return list(dict.fromkeys(found))
+
+
+def too_short(access: TableAccess) -> list[tuple[Index, Predicate]]:
+    """Substring indexes with a condition that they would serve if its fragments were longer."""
+    if access.predicate is None:
+        return []
+    groups = list(_conjunctions(access.predicate))
+    parts = dict.fromkeys(part for group in groups for part in group)
+    return [
+        (index, part)
+        for index in access.table.indexes
+        if index.method == "substring"
+        for part in parts
+        if isinstance(part.atom if isinstance(part, Folded) else part, Like)
+        and isinstance(part, Like | Folded)
+        and part.column == index.columns[0]
+        and not fragments(part)
+    ]
 
 
 def _by_equality(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple[Predicate, ...]:
@@ -74,13 +216,41 @@ def _by_equality(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple
 def _by_order(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple[Predicate, ...]:
     """All columns but the last have known values, and the last is restricted if it is the only one."""
     *leading, last = index.columns
-    found: list[Equals | In | Between | None] = [equality_on(one, parts) for one in leading]
+    found: list[Predicate | None] = [equality_on(one, parts) for one in leading]
     if not all(found):
         return ()
-    end = range_on(last, parts)
-    if end is not None:
-        found.append(end)
+    known = list(_restrictions(last, parts, folded=folds(index)))
+    chosen = _equal_first([one for _, one in known])
+    found += [part for part, one in known if one is chosen][:1]
     return tuple(one for one in found if one is not None)
+
+
+def _by_plain_order(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple[Predicate, ...]:
+    """The column is compared with constants."""
+    (column,) = index.columns
+    found = [one for one in parts if isinstance(one, Between) and one.column == column]
+    equal = equality_on(column, parts)
+    return (equal,) if equal is not None else tuple(found[:1])
+
+
+def _by_fragments(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple[Predicate, ...]:
+    """Conditions on parts of the text; what a parameter says is not known before it is."""
+    (column,) = index.columns
+    return tuple(
+        one
+        for one in parts
+        if isinstance(one, Equals | Like | Pattern | Folded)
+        and one.column == column
+        and (fragments(one) or _open(one))
+    )
+
+
+def _open(part: Predicate) -> bool:
+    """Whether a conjunct waits for a parameter."""
+    atom = part.atom if isinstance(part, Folded) else part
+    if isinstance(atom, Equals):
+        return not isinstance(atom.operand, Literal)
+    return isinstance(atom, Pattern)
 
 
 def _by_words(
@@ -99,6 +269,7 @@ _SERVERS: Final[dict[str, _Server]] = {
     "range": _by_order,
     "keyword": _by_words,
     "det": _by_equality,
-    "ore": _by_order,
-    "ope": _by_order,
+    "substring": _by_fragments,
+    "ore": _by_plain_order,
+    "ope": _by_plain_order,
 }

@@ -17,7 +17,7 @@ from indexes.types import Kind
 from . import constants
 from .casts import bytes_literal
 from .constants import Type
-from .rules.atoms import source_column
+from .rules.columns import source_column
 from .scope import Block, Found, Source, resolve_column
 
 

@@ -19,12 +19,6 @@ PIECE_ROWS: Final = 16 * BLOCK
 TOGETHER: Final = 8
 """Columns that are read at a time: so many fit into a sample of full size."""
 
-AUTOMATIC_ROWS: Final = 4_096
-"""From so many rows on, loads of whole tables and new indexes bring statistics with them."""
-
-AUTOMATIC_SAMPLE: Final = 1 << 16
-"""Rows that such statistics are made of at most."""
-
 
 def count_values(view: TableView, columns: Sequence[Column]) -> list[ColumnFigures]:
     """The statistics of some columns over all live rows of a view."""
@@ -50,8 +44,3 @@ def _pieces(view: TableView, columns: Sequence[Column]) -> Iterator[list[Array]]
             places = np.argsort(order)
             arrays = [pick(array, places) for array in arrays]
         yield arrays
-
-
-def automatic_sample(view: TableView, columns: Sequence[Column]) -> Sample:
-    """A sample for statistics that cost no reading, because the rows are at hand anyway."""
-    return Sample(columns, view.state.keys.value_words, AUTOMATIC_SAMPLE)

@@ -32,8 +32,10 @@ BLOB_PAGE: Final = 3.0
 """… and each page's worth of bytes in it."""
 RECORD: Final = 20.0
 """A pending row."""
-CANDIDATE: Final = 0.25
-"""A row that an index lists: decoded, sorted, found live, and taken out of its pack."""
+LISTED: Final = 0.2
+"""A row that an index lists: decoded, sorted and found live."""
+TAKEN: Final = 0.05
+"""A row that is taken out of its pack."""
 ROW: Final = 0.03
 """A row that the local engine looks at."""
 COMPARISON: Final = 1.0
@@ -79,7 +81,7 @@ class Costs:
         self.scan = self._packs * self._pack + self.rows * (ROW + (1.0 - self._settled) * RECORD)
 
     def fetch(self, rows: float, correlation: float = 0.0) -> float:
-        """The cost of opening so many rows that an index lists.
+        """The cost of opening so many rows that an index listed.
 
         Args:
             rows: how many.
@@ -92,7 +94,7 @@ class Costs:
             scattered = self._packs * -math.expm1(-settled / self._packs)
             together = min(settled / BLOCK + min(settled, 1.0), float(self._packs))
         touched = scattered + (min(together, scattered) - scattered) * correlation**2
-        return touched * self._pack + rows * (ROW + CANDIDATE) + (rows - settled) * RECORD
+        return touched * self._pack + rows * (ROW + TAKEN) + (rows - settled) * RECORD
 
     def read(self, index: Index, asked: int, rows: float) -> float:
         """The cost of having an index list rows.
@@ -104,7 +106,7 @@ class Costs:
         """
         if index.method in VISIBLE_METHODS:
             compared = self.rows * COMPARISON if index.method == "ore" else 0.0
-            return ROUND + compared + rows * LABEL_BYTES / PAGE_USABLE * PAGE
+            return ROUND + compared + rows * (LABEL_BYTES / PAGE_USABLE * PAGE + LISTED)
         share = rows / self.rows if self.rows else 0.0
         infos = self._view.state.manifest.segments
         if index.method in HASHED_METHODS:
@@ -113,13 +115,13 @@ class Costs:
                 if info.kind == HASHED:
                     long = math.ceil(rows * POSTING_BYTES / PAGE_USABLE) if rows > 64 else 0
                     pages += min(asked + long, info.pages)
-            return 2 * ROUND + PAGE * pages
+            return 2 * ROUND + PAGE * pages + rows * LISTED
         pages = 0.0
         for info in infos:
             if info.kind == SORTED and info.index == index.id:
                 wanted = math.ceil(share * info.extra[1] / GROUP) * GROUP
                 pages += min(max(wanted, asked * GROUP), info.pages)
-        return 2 * ROUND + PAGE * pages
+        return 2 * ROUND + PAGE * pages + rows * LISTED
 
 
 def _width(column: Column, statistics: TableStatistics | None) -> float:

@@ -10,7 +10,7 @@ the values are. Where not every row was kept, distinct values are estimated by D
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from indexes.records.statistics import MOST_BOUNDS, MOST_COMMON, ColumnFigures
 from indexes.types import Kind
 
 from ..arrow import Array, pick
-from ..catalog import Column
+from ..catalog import Column, Index, Table
 
 SAMPLE_ROWS: Final = 1 << 18
 """Rows that are kept at most: tables of up to so many are counted, not sampled."""
@@ -39,6 +39,15 @@ COMMONER: Final = 1.25
 DEVIATIONS: Final = 5.0
 """… and is further from the average than chance would take one of as many values (Poisson)."""
 
+AUTOMATIC_ROWS: Final = 4_096
+"""Loads of whole tables and new indexes bring statistics with them, if there are so many rows."""
+
+AUTOMATIC_SAMPLE: Final = 1 << 16
+"""Rows that such statistics are made of at most."""
+
+WORD_METHODS: Final = frozenset({"keyword", "substring"})
+"""Indexes of the words of texts, about which the distribution of whole texts says nothing."""
+
 Words = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
@@ -51,6 +60,10 @@ class Sample:
         prf: gives the words of values.
         most: rows to keep at most, if the number of columns allows so many.
         random: where chance comes from.
+
+    Attributes:
+        columns: the columns.
+        rows: rows that have come.
     """
 
     def __init__(
@@ -60,6 +73,7 @@ class Sample:
         most: int = SAMPLE_ROWS,
         random: np.random.Generator | None = None,
     ) -> None:
+        self.columns = tuple(columns)
         self._columns = [_Kept(column) for column in columns]
         self._prf = prf
         self._most = max(min(most, SAMPLE_VALUES // max(len(columns), 1)), 1)
@@ -67,7 +81,6 @@ class Sample:
         self._share = 1.0
         self._kept = 0
         self.rows = 0
-        """Rows that have come."""
 
     def add(self, arrays: Sequence[Array]) -> None:
         """Take in rows: one array for each column, all of one length."""
@@ -98,6 +111,15 @@ class Sample:
     def figures(self) -> list[ColumnFigures]:
         """The statistics of every column."""
         return [kept.figures(self.rows) for kept in self._columns]
+
+
+def automatic(table: Table, indexes: Iterable[Index], prf: TermPrf) -> Sample | None:
+    """A sample of the columns by which indexes find rows, for rows that are at hand for another reason."""
+    numbers = {
+        number for index in indexes if index.method not in WORD_METHODS for number in index.columns
+    }
+    columns = [column for column in table.columns if column.id in numbers]
+    return Sample(columns, prf, AUTOMATIC_SAMPLE) if columns else None
 
 
 class _Kept:

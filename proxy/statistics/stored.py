@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from indexes.multimap.segment import SegmentInfo
 from indexes.records.statistics import ColumnFigures, StatisticsReader, build
 
+from ..catalog import Table
 from ..keyspace import TableKeys
 from ..manifest import Manifest
 from ..reading import Channel
@@ -84,18 +85,25 @@ class StoredStatistics:
         return pages
 
     def succeed(
-        self, staging: Staging, columns: int, figures: Iterable[ColumnFigures]
+        self, staging: Staging, table: Table, figures: Iterable[ColumnFigures]
     ) -> SegmentInfo:
         """Stage a successor: these columns anew, the others as they are.
 
         Args:
             staging: where its pages go.
-            columns: columns of the table.
+            table: the table's schema.
             figures: what was found.
         """
         known = self.read()
         every = {} if known is None else dict(known.figures)
         every.update((one.column, one) for one in figures)
-        chosen = [every[number] for number in sorted(every)]
-        built = build(chosen, columns, self._keys.statistics, self._table, staging.number())
-        return staging.segment(built)
+        return stage(staging, table, self._keys, every.values())
+
+
+def stage(
+    staging: Staging, table: Table, keys: TableKeys, figures: Iterable[ColumnFigures]
+) -> SegmentInfo:
+    """Stage statistics of a table, some of whose columns may have none."""
+    ascending = sorted(figures, key=lambda one: one.column)
+    built = build(ascending, len(table.columns), keys.statistics, table.id, staging.number())
+    return staging.segment(built)

@@ -17,8 +17,8 @@ import pytest
 
 import encdb
 import proxy.compaction
-import proxy.execute.access
 import proxy.execute.lookup
+import proxy.execute.ordered
 import proxy.execute.probes.ordered
 import proxy.execute.select
 import proxy.execute.view
@@ -41,7 +41,7 @@ TUNING: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (proxy.execute.lookup, "FEW", (256, 0, 2)),
     (proxy.execute.probes.ordered, "FEW", (256, 0, 2)),
     (proxy.execute.probes.ordered, "MOST_OF_TABLE", (0.5, 1.0)),
-    (proxy.execute.access, "ENDS_SHARE", (10.0, 0.25)),
+    (proxy.execute.ordered, "ENDS_SHARE", (10.0, 0.25)),
     (proxy.execute.select, "SEMI_JOIN_SHARE", (10.0, 0.25)),
     (proxy.execute.view, "SMALL", (64, 0)),
 )

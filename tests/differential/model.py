@@ -42,11 +42,13 @@ class Index:
     columns: tuple[str, ...]
     unique: bool = False
     positions: bool = False
+    options: tuple[str, ...] = ()
 
     def definition(self, table: str) -> str:
         """CREATE INDEX."""
         word = "UNIQUE INDEX" if self.unique else "INDEX"
-        options = " WITH (positions = on)" if self.positions else ""
+        listed = [*self.options, *["positions = on"][: self.positions]]
+        options = f" WITH ({', '.join(listed)})" if listed else ""
         names = ", ".join(self.columns)
         return f"CREATE {word} {self.name} ON {table} USING {self.method} ({names}){options}"
 
@@ -132,12 +134,12 @@ def draw_index(choose: Chooser, table: Table) -> Index | None:
     column = choose.pick(table.columns)
     if not column.kind.methods:
         return None
-    method = choose.pick(column.kind.methods)
+    method = choose.pick(methods_of(column))
     names: tuple[str, ...] = (column.name,)
     if method == "keyword":
         names = tuple(one.name for one in table.columns if one.kind is SENTENCE)
         names = names if choose.chance(50) else (column.name,)
-    elif method == "equality" and choose.chance(20):
+    elif method in ("equality", "det") and choose.chance(20):
         other = choose.pick(table.columns)
         if other.kind.comparable and other is not column:
             names = (column.name, other.name)
@@ -149,9 +151,37 @@ def draw_index(choose: Chooser, table: Table) -> Index | None:
         return None
     table.made += 1
     positions = method == "keyword" and choose.chance(40)
-    index = Index(f"{table.name}_i{table.made}", method, names, positions=positions)
+    options = draw_options(choose, method, column, len(names))
+    index = Index(f"{table.name}_i{table.made}", method, names, False, positions, options)
     table.indexes.append(index)
     return index
+
+
+def methods_of(column: Column) -> tuple[str, ...]:
+    """Methods that take a column; the server-visible ones of a type come with the hidden ones."""
+    found = list(column.kind.methods)
+    if column.kind.comparable:
+        found.append("det")
+    if column.kind.ordered:
+        found += ["ore", "ope"]
+    if column.kind.sql.startswith(("TEXT", "VARCHAR")):
+        found.append("substring")
+    return tuple(found)
+
+
+def draw_options(choose: Chooser, method: str, column: Column, width: int) -> tuple[str, ...]:
+    """Options of an index; tables are small and often empty, so leakage is accepted."""
+    if method not in ("det", "ore", "ope"):
+        return ()
+    options = ["accept_leakage = true"]
+    if method == "ore" and choose.chance(50):
+        options.append("mask = 'sha256'")
+    if method == "ope" and column.kind.sql in ("SMALLINT", "INTEGER", "DATE") and choose.chance(20):
+        options.append("scheme = 'boldyreva'")
+    if method == "det" and width == 1 and choose.chance(30):
+        # One group for each type, since it may not mix them.
+        options.append(f"join_group = '{column.kind.sql}'")
+    return tuple(options)
 
 
 def draw_search(choose: Chooser, *, phrases: bool) -> tuple[str, str]:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.sql.predicates import Predicate
+from proxy.visible import KINDS
 
-from . import equality, keyword, ordered
+from . import equality, keyword, ordered, substring, visible
 from .base import Context, Probe, Prober
 
 __all__ = ["Context", "Probe", "probes_for"]
@@ -20,15 +21,19 @@ PROBERS: Final[dict[str, Prober]] = {
     "equality": equality.probe,
     "range": ordered.probe,
     "keyword": keyword.probe,
+    "substring": substring.probe,
 }
-"""By method, what makes its probes."""
+"""By hidden method, what makes its probes; server-visible indexes of one table are asked together."""
 
 
 def probes_for(context: Context, parts: Sequence[Predicate]) -> list[Probe]:
-    """Every probe that serves some of these conjuncts, in the order of the catalog."""
+    """Every probe that serves some of these conjuncts: hidden ones in the order of the catalog first."""
     found: list[Probe] = []
+    shown: list[visible.Served] = []
     for index in context.view.table.indexes:
         served = context.served(index, parts)
-        if served:
+        if served and index.method in KINDS:
+            shown.append((index, served))
+        elif served:
             found += PROBERS[index.method](context, index, served)
-    return found
+    return [*found, *visible.probe_of(context, shown)]

@@ -75,7 +75,7 @@ class Probe:
 Prober: TypeAlias = Callable[[Context, Index, tuple[Predicate, ...]], list[Probe]]
 """Probes of an index for conjuncts that it serves together."""
 
-COMPOSITE, EQUAL, AMONG, MATCH, WITHIN = range(5)
+COMPOSITE, EQUAL, AMONG, MATCH, PART, WITHIN = range(6)
 """Ranks: the most selective kinds first."""
 
 

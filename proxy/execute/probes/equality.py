@@ -38,10 +38,14 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
 
 def words_for(view: TableView, index: Index, values: list[list[object]]) -> npt.NDArray[np.uint64]:
     """Distinct words of every combination of values, one list of them per column of the index."""
+    return words_of_arrays(view, index, combinations(view, index, values))
+
+
+def combinations(view: TableView, index: Index, values: list[list[object]]) -> list[Array]:
+    """Every combination of values, one list of them per column of the index, as one array per column."""
     rows = list(product(*values))
     types = [view.table.column_by_id(number).type for number in index.columns]
-    arrays = [constants([row[place] for row in rows], kind) for place, kind in enumerate(types)]
-    return words_of_arrays(view, index, arrays)
+    return [constants([row[place] for row in rows], kind) for place, kind in enumerate(types)]
 
 
 def words_of_arrays(view: TableView, index: Index, arrays: list[Array]) -> npt.NDArray[np.uint64]:

@@ -18,7 +18,7 @@ from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
 from proxy.execute.view import TableView
 from proxy.sql.predicates import Between, Equals, In, Predicate
-from proxy.sql.serving import equality_on, range_on
+from proxy.sql.serving import equality_on, folds, range_on
 
 from .base import (
     AMONG,
@@ -49,7 +49,9 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
     view = context.view
     if len(index.columns) > 1:
         return _composite(view, index, served)
-    (atom,) = served
+    atom = range_on(index.columns[-1], served, folded=folds(index))
+    if atom is None:
+        return []
     spans = [(one.low, one.high) for one in ranges_of(view, index, atom)]
     rank = {Equals: EQUAL, In: AMONG}.get(type(atom), WITHIN)
     run, expected = partial(within, view, index, spans), partial(estimate, view, index, spans)
@@ -59,7 +61,7 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
 def _composite(view: TableView, index: Index, served: Sequence[Predicate]) -> list[Probe]:
     """The probe of an index of several columns, unless it would be asked for too many ranges."""
     leading = leading_values(view, index, served)
-    atom = range_on(index.columns[-1], served)
+    atom = range_on(index.columns[-1], served, folded=folds(index))
     ranges = [EVERY_KEY] if atom is None else ranges_of(view, index, atom)
     if leading is None or len(leading[0][0]) * len(ranges) > MOST_SPANS:
         return []
@@ -108,7 +110,7 @@ def composite_spans(
 
 
 def ranges_of(view: TableView, index: Index, atom: Predicate) -> list[KeyRange]:
-    """The key ranges of one atom on the last column of an index, in keys of that column."""
+    """The key ranges of one atom on the last column of an index, or on its ``lower()``, in keys of that."""
     kind = view.table.column_by_id(index.columns[-1]).type
     if isinstance(atom, Between):
         found = range_method.key_range(

@@ -1,10 +1,10 @@
 """Rules 1 and 2: conditions on one column and constants.
 
 Understood are comparisons in either order, BETWEEN, IN, ``= ANY (ARRAY[…])``, IS [NOT] TRUE or FALSE and
-bare Boolean columns, rows compared element by element, IS NOT DISTINCT FROM, LIKE and ``@@``. The
-column must be bare: a cast or function around it forbids the push (``lower(name) = 'x'``), as does
-anything on the other side that is not constant (``x < random()``). ``<>``, NOT IN and IS NULL are left
-to the engine: no index here serves them.
+bare Boolean columns, rows compared element by element, IS NOT DISTINCT FROM, what :mod:`.texts` reads, and ``@@``.
+The column must be bare, or within ``lower()``, of which an index may be made: a cast or any other function around it
+forbids the push (``length(name) = 3``), as does anything on the other side that is not constant
+(``x < random()``). ``<>``, NOT IN and IS NULL are left to the engine: no index here serves them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ...catalog import Column
 from .. import constants
 from ..compare import MIRRORED, NEGATED, between, compare, contains
 from ..constants import Constant, Type
-from ..predicates import Equals, Literal, Match, Predicate
-from ..scope import Atom, Block, Found, Ready, Source, Tree, resolve_column
-from .like import like, read_pattern
+from ..predicates import Equals, Literal, Match, Predicate, folded
+from ..scope import Atom, Block, Ready, Source, Tree
+from . import texts
+from .columns import Target, source_column, target
 
-Built = tuple[Predicate, bool] | None
 Conditions = dict[Source, Tree]
 MatchNumbers = dict[int, tuple[Source, int]]
 """By ``id`` of an ``@@`` node: the base table it is about and its number among that table's."""
@@ -36,16 +36,6 @@ _OPERATORS: Final[dict[type[exp.Expr], str]] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
-
-
-def source_column(block: Block, node: exp.Expr) -> Found | None:
-    """The column of one of the block's own sources that an expression is, and nothing else."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if not isinstance(node, exp.Column):
-        return None
-    found = resolve_column(block, node)
-    return found if isinstance(found, Found) and found.depth == 0 else None
 
 
 def atom(
@@ -68,29 +58,46 @@ def atom(
         return _boolean(block, node, value=not negate)
     if isinstance(node, exp.MatchAgainst):
         return None if negate else _match(block, node, matches)
+    if isinstance(node, exp.Func) and not negate:
+        return texts.part(block, node)
     reader = (_NEGATED if negate else _PLAIN).get(type(node))
     return None if reader is None else reader(block, node)
 
 
-def _one(found: Found, build: Callable[[Column], Built]) -> list[tuple[Source, Tree]]:
-    return [(found.source, Atom(found.position, build))]
+def _one(
+    about: Target, build: Callable[[Column], Predicate | None]
+) -> list[tuple[Source, Tree]] | None:
+    """One condition; ``build`` makes the predicate for the column itself, whether it is folded or not."""
 
+    def made(column: Column) -> tuple[Predicate, bool] | None:
+        if about.lowered and column.type.kind is not Kind.TEXT:
+            return None
+        found = build(column)
+        if found is None:
+            return None
+        return (folded(found) if about.lowered else found), True
 
-def _exactly(predicate: Predicate | None) -> Built:
-    return None if predicate is None else (predicate, True)
+    return [(about.found.source, Atom(about.found.position, made))]
 
 
 def _comparison(block: Block, node: exp.Expr, operator: str) -> list[tuple[Source, Tree]] | None:
     left, right = node.this, node.expression
     if isinstance(right, exp.Any):
         return _any(block, left, right) if operator == "=" else None
-    found = source_column(block, left)
-    if found is None:
-        found, right, operator = source_column(block, right), left, MIRRORED[operator]
-    constant = constants.fold(right) if found is not None else None
-    if found is None or constant is None:
-        return None
-    return _one(found, lambda column: _exactly(compare(column, operator, constant)))
+    found = _compared(block, left, operator, right)
+    return _compared(block, right, MIRRORED[operator], left) if found is None else found
+
+
+def _compared(
+    block: Block, left: exp.Expr, operator: str, right: exp.Expr
+) -> list[tuple[Source, Tree]] | None:
+    if isinstance(left, exp.StrPosition):
+        return texts.position(block, left, operator, right)
+    constant = constants.fold(right)
+    about = target(block, left)
+    if about is None or constant is None:
+        return texts.same_lower(block, left, right) if operator == "=" else None
+    return _one(about, lambda column: compare(column, operator, constant))
 
 
 def _any(block: Block, left: exp.Expr, right: exp.Any) -> list[tuple[Source, Tree]] | None:
@@ -98,20 +105,20 @@ def _any(block: Block, left: exp.Expr, right: exp.Any) -> list[tuple[Source, Tre
     array = right.this
     while isinstance(array, exp.Paren):
         array = array.this
-    found = source_column(block, left)
-    if found is None or not isinstance(array, exp.Array):
+    about = target(block, left)
+    if about is None or not isinstance(array, exp.Array):
         return None
-    return _elements(found, array.expressions)
+    return _elements(about, array.expressions)
 
 
-def _elements(found: Found, nodes: Sequence[exp.Expr]) -> list[tuple[Source, Tree]] | None:
+def _elements(about: Target, nodes: Sequence[exp.Expr]) -> list[tuple[Source, Tree]] | None:
     elements: list[Constant] = []
     for node in nodes:
         constant = constants.fold(node)
         if constant is None:
             return None
         elements.append(constant)
-    return _one(found, lambda column: _exactly(contains(column, elements)))
+    return _one(about, lambda column: contains(column, elements))
 
 
 def _row_equals(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
@@ -154,18 +161,18 @@ def _match(
 
 
 def _between(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
-    found = source_column(block, node.this)
+    about = target(block, node.this)
     low, high = constants.fold(node.args["low"]), constants.fold(node.args["high"])
-    if found is None or low is None or high is None or node.args.get("symmetric"):
+    if about is None or low is None or high is None or node.args.get("symmetric"):
         return None
-    return _one(found, lambda column: _exactly(between(column, low, high)))
+    return _one(about, lambda column: between(column, low, high))
 
 
 def _in(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
     if node.args.get("query") is not None or not node.expressions:
         return None
-    found = source_column(block, node.this)
-    return None if found is None else _elements(found, node.expressions)
+    about = target(block, node.this)
+    return None if about is None else _elements(about, node.expressions)
 
 
 def _is(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
@@ -180,38 +187,36 @@ def _boolean(block: Block, node: exp.Expr, *, value: bool) -> list[tuple[Source,
     if found is None:
         return None
 
-    def build(column: Column) -> Built:
-        if column.type.kind is not Kind.BOOLEAN:
-            return None
-        return Equals(column.id, Literal(value)), True
+    def build(column: Column) -> Predicate | None:
+        return Equals(column.id, Literal(value)) if column.type.kind is Kind.BOOLEAN else None
 
-    return _one(found, build)
+    return _one(Target(found, lowered=False), build)
 
 
 def _like(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
-    return None if node.args.get("negate") else _pattern(block, node, "\\")
+    return None if node.args.get("negate") else texts.like(block, node)
 
 
 def _not_like(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
     """NOT (a NOT LIKE b)."""
-    return _pattern(block, node, "\\") if node.args.get("negate") else None
+    return texts.like(block, node) if node.args.get("negate") else None
 
 
 def _escape(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
-    inner, escape = node.this, constants.string(node.expression)
-    if not isinstance(inner, exp.Like) or inner.args.get("negate"):
-        return None
-    if escape is None or len(escape) > 1:
-        return None
-    return _pattern(block, inner, escape)
+    return texts.escaped(block, node, negated=False)
 
 
-def _pattern(block: Block, node: exp.Expr, escape: str) -> list[tuple[Source, Tree]] | None:
-    found, text = source_column(block, node.this), constants.string(node.expression)
-    pattern = None if found is None or text is None else read_pattern(text, escape)
-    if found is None or pattern is None:
-        return None
-    return _one(found, lambda column: like(column, pattern))
+def _not_escape(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
+    return texts.escaped(block, node, negated=True)
+
+
+def _unequal(block: Block, node: exp.Expr) -> list[tuple[Source, Tree]] | None:
+    """``strpos(a, b) <> 0``."""
+    for one, other in ((node.this, node.expression), (node.expression, node.this)):
+        found = texts.position(block, one, "<>", other)
+        if found is not None:
+            return found
+    return None
 
 
 _Reader = Callable[[Block, exp.Expr], list[tuple[Source, Tree]] | None]
@@ -219,12 +224,16 @@ _Reader = Callable[[Block, exp.Expr], list[tuple[Source, Tree]] | None]
 _PLAIN: Final[dict[type[exp.Expr], _Reader]] = {
     exp.Between: _between,
     exp.Escape: _escape,
+    exp.ILike: _like,
     exp.In: _in,
     exp.Is: _is,
     exp.Like: _like,
+    exp.NEQ: _unequal,
     exp.NullSafeEQ: _not_distinct,
 }
 _NEGATED: Final[dict[type[exp.Expr], _Reader]] = {
-    exp.NEQ: _not_equal,
+    exp.Escape: _not_escape,
+    exp.ILike: _not_like,
     exp.Like: _not_like,
+    exp.NEQ: _not_equal,
 }

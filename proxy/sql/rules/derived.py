@@ -31,8 +31,9 @@ from ..scope import (
     Tree,
     blocks,
 )
-from .atoms import Conditions, MatchNumbers, source_column
+from .atoms import Conditions, MatchNumbers
 from .boolean import Extracted, all_of, any_of, both
+from .columns import source_column
 from .filters import apply_filters
 
 Remap = Callable[[int], tuple[Source, int] | None]

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from ..access import DirectOutput
 from ..scope import Block
-from .atoms import source_column
+from .columns import source_column
 
 
 def direct_outputs(block: Block) -> tuple[DirectOutput, ...] | None:

@@ -3,7 +3,8 @@
 Reading an index in order gives the first rows only if nothing else decides which rows they are: one
 table, mentioned once, the whole WHERE served exactly by its predicate, no grouping, DISTINCT or
 windows. ``SELECT … FROM t WHERE lower(a) = 'x' ORDER BY b LIMIT 3`` must not be served so, for the three
-first rows in the order of b need not fulfil the condition. Rows that tie with the last one are fetched too,
+first rows in the order of b need not fulfil the condition. A condition on the ordered column alone only moves where
+the index is read from (:mod:`proxy.execute.reach`). Rows that tie with the last one are fetched too,
 because further sort keys choose among them; where NULLs sort is part of the hint.
 """
 
@@ -11,14 +12,15 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from ...catalog import Column
+from indexes.types import Kind
+
 from .. import constants, functions
 from ..access import Extremum, OrderedAccess
 from ..constants import Type
 from ..names import fold
 from ..predicates import Literal, Operand, Parameter
 from ..scope import Block
-from .atoms import source_column
+from .columns import Target, source_column, target
 
 
 def is_single(block: Block) -> bool:
@@ -42,8 +44,11 @@ def ordered_access(block: Block) -> OrderedAccess | None:
     if order is None or limit is None or block.aggregated:
         return None
     first = order.expressions[0]
-    column = _sort_column(block, first.this)
-    if column is None or not column.type.ordered:
+    about = _sort_column(block, first.this)
+    column = None if about is None else about.found.column
+    if about is None or column is None or not column.type.ordered:
+        return None
+    if about.lowered and column.type.kind is not Kind.TEXT:
         return None
     count = limit.args.get("count") if isinstance(limit, exp.Fetch) else limit.expression
     limit_operand = _count(count)
@@ -61,6 +66,7 @@ def ordered_access(block: Block) -> OrderedAccess | None:
         nulls_first=bool(first.args.get("nulls_first")),
         limit=limit_operand,
         offset=offset_operand,
+        folded=about.lowered,
     )
 
 
@@ -78,8 +84,8 @@ def _count(node: exp.Expr | None) -> Operand | None:
     return None
 
 
-def _sort_column(block: Block, node: exp.Expr) -> Column | None:
-    """The column that a sort key is; names of the select list come before those of the table."""
+def _sort_column(block: Block, node: exp.Expr) -> Target | None:
+    """The column that a sort key is, or is the ``lower()`` of; names of the select list come first."""
     items = block.select.expressions
     if isinstance(node, exp.Literal) and not node.is_string:
         position = int(node.this) - 1 if str(node.this).isdigit() else -1
@@ -96,8 +102,17 @@ def _sort_column(block: Block, node: exp.Expr) -> Column | None:
             return None
         if named:
             node = named[0].this
-    found = source_column(block, node)
-    return None if found is None else found.column
+    if isinstance(node, exp.Lower) and _is_alias(items, node.this):
+        # Within an expression a name is a column's in PostgreSQL, and may be the select list's in the engine.
+        return None
+    return target(block, node)
+
+
+def _is_alias(items: list[exp.Expr], node: exp.Expr) -> bool:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    wanted = fold(node.name)
+    return any(isinstance(item, exp.Alias) and fold(item.alias) == wanted for item in items)
 
 
 def extremes(block: Block) -> tuple[Extremum, ...]:
