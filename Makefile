@@ -6,6 +6,7 @@
 #   make lint        ruff, mypy, import-linter
 #   make bench       benchmarks beside plaintext SQLite
 #   make bench-stores  every kind of store under load, beside plaintext databases, near and at a distance
+#   make bench-indexes  every index method, beside pyope, a textbook index and libmongocrypt
 #   make lock        renew requirements-dev.lock
 #   make clean       remove everything that make has made
 
@@ -64,6 +65,15 @@ bench: install
 .PHONY: bench-stores
 bench-stores: install
 	@$(BIN)/python -m tests.benchmarks.stores
+
+.PHONY: bench-indexes
+bench-indexes: $(STAMPS)/peers
+	@$(BIN)/python -m tests.benchmarks.family
+
+# Peers that only the benchmark needs.
+$(STAMPS)/peers: $(STAMPS)/installed
+	$(PIP) install 'pymongocrypt>=1.13' 'pymongo>=4.10'
+	@touch $@
 
 # --- The wheel works outside of the checkout --------------------------------------------------------
 
