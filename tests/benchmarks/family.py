@@ -16,11 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import mongocrypt, schemes, segments
+from tests.benchmarks import methods, mongocrypt, schemes, segments
 from tests.benchmarks.measure import Report
 from tests.benchmarks.run import machine
 
-SECTIONS = ("schemes", "segments")
+SECTIONS = ("schemes", "segments", "methods")
 
 
 def main(arguments: list[str]) -> int:
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
         description="Measure encdb's index methods beside their peers."
     )
     parser.add_argument("--sizes", default="1e5,1e7", help="postings, separated by commas")
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of the table of methods")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections to run")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
@@ -47,6 +48,9 @@ def main(arguments: list[str]) -> int:
             with tempfile.TemporaryDirectory(prefix="encdb-bench-", dir=chosen.folder) as made:
                 segments.run(report, Path(made), int(float(size)))
             gc.collect()
+    if "methods" in only:
+        with tempfile.TemporaryDirectory(prefix="encdb-bench-", dir=chosen.folder) as made:
+            methods.run(report, Path(made), chosen.rows)
     about = machine()
     print("## The index family\n")
     print(", ".join(f"{name} {value}" for name, value in about.items()))
