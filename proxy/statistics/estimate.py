@@ -17,7 +17,18 @@ from indexes.methods import range as range_method
 from ..arrow import Array
 from ..execute.probes.base import FEW, constants, literal, values_of
 from ..execute.view import TableView
-from ..sql.predicates import And, Between, Equals, In, Or, Predicate
+from ..sql.predicates import (
+    And,
+    Between,
+    Equals,
+    Folded,
+    In,
+    Like,
+    Match,
+    Or,
+    Pattern,
+    Predicate,
+)
 from .column import ColumnStatistics
 from .stored import TableStatistics
 
@@ -69,17 +80,34 @@ class Estimator:
             if len(known) < len(parts):
                 return None
             return math.prod(known) if isinstance(predicate, And) else min(sum(known), 1.0)
-        if not isinstance(predicate, Equals | In | Between):
+        if isinstance(predicate, Match | Pattern):
             return None
         column = self.column(predicate.column)
         if column is None:
             return None
         try:
-            if isinstance(predicate, Between):
-                return self._between(column, predicate)
-            return column.equal(self._words(predicate), self.rows)
+            return self._on_column(column, predicate)
         except EncodingRefused:
             return None
+
+    def _on_column(
+        self, column: ColumnStatistics, atom: Equals | In | Between | Like | Folded
+    ) -> float | None:
+        match atom:
+            case Equals() | In():
+                return column.equal(self._words(atom), self.rows)
+            case Between():
+                return self._between(column, atom)
+            case Like(_, (first, *_), True):
+                # What else the text has is left to those that look at the rows.
+                kind = self._view.table.column_by_id(atom.column).type
+                keys = range_method.prefix_range(kind, first)
+                return column.between(keys.low, keys.high)
+            case Folded(Equals() | In() as inner):
+                # Values that fold alike are counted one by one, so that there may be more rows.
+                return column.any_of(len(values_of(inner)), self.rows)
+            case _:
+                return None
 
     def _words(self, atom: Equals | In) -> list[int]:
         """The words of the values that an equality allows, each once."""
@@ -136,5 +164,7 @@ def _guess(predicate: Predicate) -> float:
             return min(len(operands) * EQUAL_SHARE, MOST_SHARE)
         case Between():
             return RANGE_SHARE
+        case Folded(atom):
+            return _guess(atom)
         case _:
             return OTHER_SHARE

@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 
 from proxy.execute.view import TableView
-from proxy.sql.predicates import EVERYTHING, NOTHING, And, Between, Equals, In, Literal, Match, Or
+from proxy.sql.predicates import (
+    EVERYTHING,
+    NOTHING,
+    And,
+    Between,
+    Equals,
+    Folded,
+    In,
+    Like,
+    Literal,
+    Match,
+    Or,
+    Pattern,
+)
 from proxy.statistics import estimate
 from proxy.statistics.choice import FEW, Option, Source, following, outline
 from proxy.statistics.estimate import Estimator
@@ -120,6 +133,26 @@ def test_columns_of_nothing_but_nulls_and_of_types_without_order(table):
     assert estimator.share(Between(ids["n"], Literal("a"))) == 0
     # No index serves it, so nobody asks.
     assert estimator.share(Equals(ids["j"], Literal("{}"))) is None
+
+
+def test_patterns(table):
+    estimator, ids, columns = table
+    for prefix in ("text", "text 1", "text 12", "u", "text 59 and more"):
+        real = sum(value.startswith(prefix) for value in columns["t"])
+        for like in (
+            Like(ids["t"], (prefix,), True, False),
+            Like(ids["t"], (prefix, "x"), True, True),
+        ):
+            assert estimator.share(like) == pytest.approx(real / COUNT, abs=0.025)
+    inside = Like(ids["t"], ("ext",), False, False)
+    assert estimator.share(inside) is None
+    assert estimator.guess(inside) == estimate.OTHER_SHARE
+    assert estimator.share(Pattern(ids["t"], (Literal("a%"),), "like")) is None
+    # Values that fold alike are thought to be as frequent as those that do not.
+    assert estimator.share(Folded(Equals(ids["t"], Literal("text 5")))) == pytest.approx(1 / 60)
+    wide = Folded(Between(ids["t"], Literal("text")))
+    assert estimator.share(wide) is None
+    assert estimator.guess(wide) == estimate.RANGE_SHARE
 
 
 def test_conjunctions_and_disjunctions(table):
