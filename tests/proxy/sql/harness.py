@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,18 @@ from proxy.sql.casts import column_type
 from proxy.sql.compare import bind
 from proxy.sql.parse import parse_one
 from proxy.sql.plan import plan_query
-from proxy.sql.predicates import And, Between, Equals, In, Literal, Match, Or, Predicate
+from proxy.sql.predicates import (
+    And,
+    Between,
+    Equals,
+    Folded,
+    In,
+    Like,
+    Literal,
+    Match,
+    Or,
+    Predicate,
+)
 
 ORDERS = ((), ("right",), ("left",), ("right", "left"), ("left", "right"))
 NOW = dt.datetime(2024, 2, 29, 12, 30, 45, 678901, tzinfo=dt.UTC)
@@ -62,6 +74,14 @@ CATALOG = Catalog(
         table("u", "id:BIGINT t_id:BIGINT z:INTEGER y:TEXT w:DECIMAL(12,3)", number=2),
         table("v", "id:BIGINT k:TEXT notes:TEXT body:TEXT", keyword(3, 4), number=3),
         table("codes", "id:INTEGER c:TEXT", number=5),
+        table(
+            "names",
+            "id:BIGINT a:TEXT b:TEXT c:TEXT",
+            Index(1, "parts", "substring", (2,)),
+            Index(2, "sorted", "range", (3,)),
+            Index(3, "folded", "range", (4,), options=(("case_insensitive", "true"),)),
+            number=6,
+        ),
         table("odd Name", 'select:INTEGER Größe:INTEGER qu"ote:TEXT', number=4),
     )
 )
@@ -109,26 +129,47 @@ def holds(predicate: Predicate, row: Mapping[int, object], matched: Sequence[boo
             return any(holds(part, row, matched) for part in parts)
         case Match(number):
             return matched[number]
+        case Folded(atom):
+            value = row[atom.column]
+            lowered = None if value is None else lower(value)
+            return holds(atom, {**row, atom.column: lowered}, matched)
+        case Like():
+            return row[predicate.column] is not None and fits(predicate, row[predicate.column])
         case Equals(column, Literal(value)):
             return row[column] is not None and key(row[column]) == key(value)
         case In(column, operands):
             return row[column] is not None and any(
                 key(row[column]) == key(operand.value) for operand in operands
             )
-        case Between(column, low, low_in, high, high_in):
-            value = row[column]
-            if value is None:
-                return False
-            if low is not None:
-                end = key(low.value)
-                if key(value) < end or (key(value) == end and not low_in):
-                    return False
-            if high is not None:
-                end = key(high.value)
-                if key(value) > end or (key(value) == end and not high_in):
-                    return False
-            return True
+        case Between():
+            return row[predicate.column] is not None and lies_in(predicate, row[predicate.column])
     raise AssertionError(predicate)
+
+
+def lies_in(between: Between, value: object) -> bool:
+    """Whether a value is in a range."""
+    low, high = between.low, between.high
+    if low is not None:
+        end = key(low.value)
+        if key(value) < end or (key(value) == end and not between.low_inclusive):
+            return False
+    if high is not None:
+        end = key(high.value)
+        if key(value) > end or (key(value) == end and not between.high_inclusive):
+            return False
+    return True
+
+
+def fits(like: Like, text: str) -> bool:
+    """Whether a text has the pieces of a pattern where it must."""
+    inside = ".*".join(map(re.escape, like.pieces))
+    pattern = f"{'' if like.begins else '.*'}{inside}{'' if like.ends else '.*'}"
+    return re.fullmatch(pattern, text, flags=re.DOTALL) is not None
+
+
+def lower(text: str) -> str:
+    """What the engine's ``lower()`` gives: one code point for one."""
+    return "".join(one if one == "İ" else one.lower() for one in text).replace("İ", "i")
 
 
 def key(value):
@@ -238,10 +279,14 @@ def ends(access: TableAccess, rows, parameters):
     limit, offset = (operand_value(one, parameters) for one in (hint.limit, hint.offset))
     if limit is None:
         return rows
+
+    def sorted_by(value):
+        return lower(value) if hint.folded and value is not None else value
+
     nulls = [one for one in rows if one[1][hint.column] is None]
     known = sorted(
         (one for one in rows if one[1][hint.column] is not None),
-        key=lambda one: key(one[1][hint.column]),
+        key=lambda one: key(sorted_by(one[1][hint.column])),
         reverse=hint.descending,
     )
     ordered = nulls + known if hint.nulls_first else known + nulls
@@ -250,8 +295,10 @@ def ends(access: TableAccess, rows, parameters):
         return ordered
     if count == 0:
         return []
-    last = ordered[count - 1][1][hint.column]
-    return ordered[:count] + [one for one in ordered[count:] if one[1][hint.column] == last]
+    last = sorted_by(ordered[count - 1][1][hint.column])
+    return ordered[:count] + [
+        one for one in ordered[count:] if sorted_by(one[1][hint.column]) == last
+    ]
 
 
 def operand_value(operand, parameters):
@@ -323,5 +370,29 @@ def sample() -> dict[str, list[list[object]]]:
         for n in range(12)
     ]
     odd = [[n, n * n, "x" * (n % 3)] for n in range(6)]
+    words = [
+        "Straße",
+        "STRASSE",
+        "straße",
+        "Kelvin",
+        "\u212aelvin",
+        "İstanbul",
+        "istanbul",
+        "ab",
+        "",
+        "a%c",
+        "abcdefg",
+        "ABC-123",
+        "abc-124",
+        "xabcx",
+        "ΣΟΦΟΣ",
+        "σοφος",
+        "σοφοσ",
+        "x" * 16 + "a",
+        "x" * 16 + "B",
+        "x" * 16,
+    ]
+    names = [[n, word, word, word] for n, word in enumerate(words)]
+    names += [[len(names), None, None, None], [len(names) + 1, "Abcdefg", None, "aB"]]
     codes = [[n, ["05", "5", "7", None][n % 4]] for n in range(8)]
-    return {"t": t, "u": u, "v": v, "codes": codes, "odd Name": odd}
+    return {"t": t, "u": u, "v": v, "codes": codes, "names": names, "odd Name": odd}
