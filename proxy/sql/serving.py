@@ -226,11 +226,18 @@ def _by_order(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple[Pr
 
 
 def _by_plain_order(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple[Predicate, ...]:
-    """The column is compared with constants."""
+    """The column is compared with constants, or its texts begin with one."""
     (column,) = index.columns
-    found = [one for one in parts if isinstance(one, Between) and one.column == column]
     equal = equality_on(column, parts)
-    return (equal,) if equal is not None else tuple(found[:1])
+    if equal is not None:
+        return (equal,)
+    found = (
+        one
+        for one in parts
+        if (isinstance(one, Between) or (isinstance(one, Like) and one.begins))
+        and one.column == column
+    )
+    return tuple(found)[:1]
 
 
 def _by_fragments(index: Index, parts: Sequence[Predicate], _: Searched) -> tuple[Predicate, ...]:

@@ -17,8 +17,8 @@ from indexes.types import ColumnType
 from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
 from proxy.execute.view import TableView
-from proxy.sql.predicates import Between, Equals, In, Predicate
-from proxy.sql.serving import equality_on, folds, range_on
+from proxy.sql.predicates import Between, Equals, In, Like, Predicate
+from proxy.sql.serving import equality_on, folds, prefix_of, range_on
 
 from .base import (
     AMONG,
@@ -112,6 +112,8 @@ def composite_spans(
 def ranges_of(view: TableView, index: Index, atom: Predicate) -> list[KeyRange]:
     """The key ranges of one atom on the last column of an index, or on its ``lower()``, in keys of that."""
     kind = view.table.column_by_id(index.columns[-1]).type
+    if isinstance(atom, Like):
+        atom = prefix_of(atom) or atom
     if isinstance(atom, Between):
         found = range_method.key_range(
             kind,
@@ -153,5 +155,5 @@ def within(view: TableView, index: Index, spans: Sequence[Span]) -> Ordinals | N
     ]
     readers = view.state.segments.sorted(index.id)
     tasks = [partial(one.range, low, high) for one in readers for low, high in spans]
-    found.extend(ordinals for _, ordinals in view.state.channel.together(tasks))
+    found.extend(entries.ordinals for entries in view.state.channel.together(tasks))
     return view.keep_live(np.concatenate(found))
