@@ -28,7 +28,7 @@ from proxy.statistics.words import words_of_step
 from .exchange import engine_table
 from .folding import engine_folds_alike
 from .lookup import Lookup
-from .match import IndexedMatch, covering_index, match_column
+from .match import IndexedMatch, covering_index, is_listed, match_column
 from .ordered import End, ends, rows_at
 from .probes import Context
 from .probes.base import candidates, constants, literal
@@ -160,7 +160,7 @@ class Access:
             match = self.access.matches[number]
             text = self._text(match)
             index = covering_index(self.access.table, match.columns)
-            if index is None or text is None:
+            if index is None or text is None or not is_listed(index, text):
                 self._matched[number] = None
             else:
                 one = IndexedMatch(self.view, index, match.columns, text)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from encdb.errors import NotSupportedError, err
 from indexes.methods import keyword
 from indexes.multimap.postings import DecodedList, PostingBatch
 from proxy.arrow import Array, Ordinals, pick
@@ -22,8 +23,14 @@ from proxy.search.analysis import Analysis, analyser
 from proxy.search.evaluate import TermPostings
 from proxy.search.query import Query, parse
 from proxy.search.rank import Statistics, best, bm25
+from proxy.settled import BLOCK_BITS
 
 from .view import TableView
+
+
+def is_listed(index: Index, text: str) -> bool:
+    """Whether the lists of an index are enough to answer a query: patterns need a dictionary."""
+    return not parse(text, Analysis.from_options(index.options).analyser).patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,13 @@ class IndexedMatch:
         analysis = Analysis.from_options(index.options)
         self.query: Query = parse(text, analysis.analyser)
         self.query.require_positions(analysis.positions)
+        if self.query.patterns:
+            raise err(
+                NotSupportedError,
+                "E_NOT_SUPPORTED",
+                "a pattern needs an index with a dictionary of its terms",
+                "Ask for whole words, or use SQL, which looks through the texts.",
+            )
         self._fields = [index.columns.index(number) for number in columns]
         self._postings = self._read()
 
@@ -80,6 +94,10 @@ class IndexedMatch:
                 batch = source.postings(word)
                 if batch is not None:
                     lists[place].append(decoded(batch))
+        every = [one.ordinals for found in lists for one in found]
+        if every:
+            # All at once: term after term, the pages asked for would show the order of the terms.
+            view.state.settled.entries(np.unique(np.concatenate(every) >> BLOCK_BITS).tolist())
         return {
             token: self._select(found) for token, found in zip(tokens, lists, strict=True) if found
         }

@@ -148,7 +148,7 @@ class Analyser:
     stop words leave no gap. Any ``str`` is accepted, lone surrogates included; nothing is raised.
     """
 
-    __slots__ = ("_ascii", "_unicode", "_words", "language", "stopwords")
+    __slots__ = ("_ascii", "_folded", "_unicode", "_words", "language", "stopwords")
 
     def __init__(self, language: str, stem: Callable[[str], str], stop: frozenset[str]) -> None:
         self.language = language
@@ -157,11 +157,17 @@ class Analyser:
         self._ascii = re.compile(f"({_ASCII_WORD}){possessive}").findall
         self._unicode = re.compile(f"({_WORD}){possessive}").findall
         self._words = _Words(stem, stop, self._unicode)
+        self._folded = _Words(str, frozenset(), self._unicode)
 
     def __call__(self, text: str) -> list[str]:
         """The tokens of one text."""
         words = self._ascii(text.lower()) if text.isascii() else self._unicode(text)
         return list(chain.from_iterable(map(self._words.__getitem__, words)))
+
+    def folded(self, text: str) -> list[str]:
+        """The words of a text, folded as tokens are, but neither stemmed nor left out."""
+        words = self._ascii(text.lower()) if text.isascii() else self._unicode(text)
+        return list(chain.from_iterable(map(self._folded.__getitem__, words)))
 
     def many(self, texts: Iterable[str | None]) -> list[list[str]]:
         """The tokens of each text; none for NULL."""

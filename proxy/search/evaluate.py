@@ -20,7 +20,7 @@ import numpy as np
 from indexes.methods.keyword import FIELD, FREQUENCY, LENGTH
 from indexes.multimap.arrays import I64, U32, Mask, offsets_of
 from indexes.multimap.postings import Positions
-from proxy.search.query import And, Node, Not, Phrase, Query, Term
+from proxy.search.query import And, Node, Not, Phrase, Query, Similar, Term
 
 
 class PostingList(Protocol):
@@ -115,6 +115,30 @@ class TermPostings:
         )
 
 
+def joined(terms: Iterable[TermPostings]) -> TermPostings:
+    """The postings of several terms as if they were one term, which has no positions.
+
+    A document's frequencies in a field are added, as for synonyms.
+    """
+    parts = [part for part in terms if len(part)]
+    if not parts:
+        return NO_POSTINGS
+    if len(parts) == 1:
+        return parts[0]
+    every = TermPostings.of(
+        np.concatenate([part.ordinals for part in parts]),
+        np.concatenate([part.fields for part in parts]),
+        np.concatenate([part.tf for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+    )
+    fresh = (every.ordinals[1:] != every.ordinals[:-1]) | (every.fields[1:] != every.fields[:-1])
+    firsts = np.flatnonzero(np.concatenate(([True], fresh)))
+    sums = np.add.reduceat(every.tf, firsts)
+    return TermPostings(
+        every.ordinals[firsts], every.fields[firsts], sums, every.lengths[firsts], None
+    )
+
+
 _NO_U32 = np.zeros(0, dtype=np.uint32)
 NO_POSTINGS = TermPostings(np.zeros(0, dtype=np.int64), _NO_U32, _NO_U32, _NO_U32, None)
 """The postings of a term that no document holds."""
@@ -142,7 +166,7 @@ def evaluate(query: Query, postings: Mapping[str, TermPostings], universe: I64 |
 
 def _evaluate(query: Query, node: Node, postings: Mapping[str, TermPostings]) -> tuple[I64, bool]:
     """(a set, whether the node means everything else)."""
-    if isinstance(node, Term):
+    if isinstance(node, Term | Similar):
         return postings.get(node.token, NO_POSTINGS).documents, False
     if isinstance(node, Phrase):
         return _phrase(query, [postings.get(token, NO_POSTINGS) for token in node.tokens]), False

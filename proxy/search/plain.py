@@ -14,8 +14,9 @@ import numpy as np
 from indexes.multimap.arrays import Mask, offsets_of
 from indexes.multimap.postings import Positions
 from proxy.search.analysis import DEFAULT_LANGUAGE, Analyser, analyser
-from proxy.search.evaluate import TermPostings
-from proxy.search.query import And, Node, Or, Phrase, Query, Term, parse
+from proxy.search.evaluate import NO_POSTINGS, TermPostings, joined
+from proxy.search.patterns import every_term
+from proxy.search.query import And, Node, Or, Phrase, Query, Similar, Term, parse
 from proxy.search.rank import Statistics, best, bm25
 
 
@@ -59,7 +60,10 @@ def search_plain(
         fields: how many fields every document has.
         limit: how many to return; None for all.
     """
-    postings, statistics = gather(documents, fields, query.terms.__contains__)
+    wanted = None if query.patterns else query.terms.__contains__
+    postings, statistics = gather(documents, fields, wanted)
+    for key, terms in every_term(query.patterns, list(postings)).items():
+        postings[key] = joined([postings.get(term, NO_POSTINGS) for term in terms])
     found = sorted(ordinal for ordinal, tokens in documents if matches(query, tokens))
     ordinals = np.asarray(found, dtype=np.int64)
     scores = bm25(query, postings, statistics, ordinals)
@@ -107,6 +111,8 @@ def _postings(rows: list[tuple[int, int, int, list[int]]]) -> TermPostings:
 def _matches(node: Node, fields: Sequence[Sequence[str]], present: set[str]) -> bool:
     if isinstance(node, Term):
         return node.token in present
+    if isinstance(node, Similar):
+        return bool(node.pattern.among(list(present)))
     if isinstance(node, Phrase):
         wanted = node.tokens
         return present.issuperset(wanted) and any(_side_by_side(wanted, field) for field in fields)

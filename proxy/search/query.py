@@ -11,7 +11,8 @@
   ``foo-bar`` means ``foo AND bar``, in any place. A word that gives none (``&``, a stop word) is left
   out, whatever stands around it. Case and grammatical endings do not matter.
 - A phrase asks for its tokens side by side in one field. A phrase of one token is a word.
-- ``*`` after a letter or digit is reserved for prefixes and refused outside quotes.
+- ``kern*``, ``k?rn*l`` and ``kernal~1`` are patterns (`proxy.search.patterns`): they stand for the terms that
+  begin so, look so, or differ by so many edits. In double quotes they are words.
 - A query may consist of negations alone: it then finds all documents but those.
 - A query with nothing to look for is an error.
 
@@ -22,11 +23,13 @@ number of negations, each once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from encdb.errors import ProgrammingError, err
+from proxy.search.analysis import Analyser
+from proxy.search.patterns import Pattern, read
 
 MAX_QUERY_CHARACTERS: Final = 16_384
 MAX_QUERY_DEPTH: Final = 100
@@ -34,7 +37,6 @@ MAX_QUERY_DEPTH: Final = 100
 _LEXEMES: Final = re.compile(
     r'(?P<blank>\s+)|(?P<mark>[()])|"(?P<phrase>[^"]*)"|(?P<minus>-(?=[^\s)]))|(?P<word>[^\s()"]+)'
 )
-_WILDCARD: Final = re.compile(r"\w\*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,18 @@ class Phrase:
     """Documents that hold two or more tokens side by side, in this order, in one field."""
 
     tokens: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """Documents that hold one of the terms that a pattern stands for, in any field."""
+
+    pattern: Pattern
+
+    @property
+    def token(self) -> str:
+        """The key under which the postings of all its terms are joined."""
+        return self.pattern.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,7 @@ class Not:
     part: Node
 
 
-Node: TypeAlias = Term | Phrase | And | Or | Not
+Node: TypeAlias = Term | Similar | Phrase | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,8 @@ class Query:
         text: what the user wrote.
         root: its tree.
         terms: every distinct token, sorted: the posting lists that the answer needs.
-        scored: the distinct tokens that rank documents, sorted.
+        patterns: every distinct pattern, by its key; the answer needs the lists of all its terms, joined.
+        scored: the distinct tokens and keys of patterns that rank documents, sorted.
         has_phrases: whether the answer needs word positions.
         complemented: whether the answer is "all documents but a set", so that it needs the set of all.
     """
@@ -91,6 +106,7 @@ class Query:
     text: str
     root: Node
     terms: tuple[str, ...]
+    patterns: tuple[Pattern, ...]
     scored: tuple[str, ...]
     has_phrases: bool
     complemented: bool
@@ -109,12 +125,12 @@ class Query:
             )
 
 
-def parse(text: str, analyse: Callable[[str], list[str]]) -> Query:
+def parse(text: str, analyse: Analyser) -> Query:
     """Reads one query.
 
     Args:
         text: at most 16,384 characters.
-        analyse: the analyser of the index, such as ``Analysis(…).analyser``.
+        analyse: the analyser of the index.
 
     Raises:
         ProgrammingError: E_MATCH_QUERY, with the position of what is wrong, counted from 1.
@@ -125,12 +141,15 @@ def parse(text: str, analyse: Callable[[str], list[str]]) -> Query:
     if root is None:
         raise _wrong("the search query has nothing to look for")
     found = list(_leaves(root, True))
-    tokens = {token for leaf, _ in found for token in _tokens(leaf)}
+    plain = [leaf for leaf, _ in found if not isinstance(leaf, Similar)]
+    tokens = {token for leaf in plain for token in _tokens(leaf)}
+    patterns = {leaf.token: leaf.pattern for leaf, _ in found if isinstance(leaf, Similar)}
     scored = {token for leaf, positive in found if positive for token in _tokens(leaf)}
     return Query(
         text=text,
         root=root,
         terms=tuple(sorted(tokens)),
+        patterns=tuple(patterns[key] for key in sorted(patterns)),
         scored=tuple(sorted(scored)),
         has_phrases=any(isinstance(leaf, Phrase) for leaf, _ in found),
         complemented=_complemented(root),
@@ -169,7 +188,7 @@ def _lexemes(text: str) -> Iterator[_Lexeme]:
 class _Parser:
     """Recursive descent, at most `MAX_QUERY_DEPTH` deep. A node is None when it asks for nothing."""
 
-    def __init__(self, text: str, analyse: Callable[[str], list[str]]) -> None:
+    def __init__(self, text: str, analyse: Analyser) -> None:
         self._lexemes = _lexemes(text)
         self._next = next(self._lexemes)
         self._analyse = analyse
@@ -230,13 +249,9 @@ class _Parser:
         return Not(node) if negated and node is not None else node
 
     def _word(self, lexeme: _Lexeme) -> Node | None:
-        wildcard = _WILDCARD.search(lexeme.text)
-        if wildcard is not None:
-            raise _wrong(
-                f'the "*" at character {lexeme.position + wildcard.end()} asks for a prefix, '
-                "which keyword search does not serve",
-                "Write the whole word, or put it in double quotes.",
-            )
+        pattern = read(lexeme.text, lexeme.position, self._analyse, self._analyse.folded)
+        if pattern is not None:
+            return Similar(pattern)
         return _term(tuple(self._analyse(lexeme.text)))
 
 
@@ -257,7 +272,7 @@ def _join(parts: list[Node | None] | list[Term], kind: type[And | Or]) -> Node |
     return kind(tuple(flat))
 
 
-def _leaves(node: Node, positive: bool) -> Iterator[tuple[Term | Phrase, bool]]:
+def _leaves(node: Node, positive: bool) -> Iterator[tuple[Term | Similar | Phrase, bool]]:
     if isinstance(node, Not):
         yield from _leaves(node.part, not positive)
     elif isinstance(node, And | Or):
@@ -267,8 +282,8 @@ def _leaves(node: Node, positive: bool) -> Iterator[tuple[Term | Phrase, bool]]:
         yield node, positive
 
 
-def _tokens(leaf: Term | Phrase) -> tuple[str, ...]:
-    return (leaf.token,) if isinstance(leaf, Term) else leaf.tokens
+def _tokens(leaf: Term | Similar | Phrase) -> tuple[str, ...]:
+    return leaf.tokens if isinstance(leaf, Phrase) else (leaf.token,)
 
 
 def _complemented(node: Node) -> bool:

@@ -95,7 +95,13 @@ def test_stop_words_ask_for_nothing():
         ("a -AND b", 'before "AND", at character 4'),
         ('a "b c', "double quote at character 3 is not closed"),
         ('a b"', "double quote at character 4 is not closed"),
-        ("kern*", r'"\*" at character 5 asks for a prefix'),
+        ("a k*", r'"k\*" at character 3 stands for too much'),
+        ("foo-b*", r'"foo-b\*" at character 1 is not one word'),
+        ("a" * 128 + "*", "at character 1 is longer than 128"),
+        ("kernal~3", "at character 7: write ~1 or ~2"),
+        ("kernal~0", "at character 7: write ~1 or ~2"),
+        ("foo-bar~1", "at character 8 is not one plain word"),
+        ("ab~2", "at character 1 is too short"),
         ("(" * 101 + "a" + ")" * 101, "nested deeper than 100"),
         ("a" * (MAX_QUERY_CHARACTERS + 1), "longer than 16,384"),
     ],
@@ -139,11 +145,11 @@ def test_phrases_need_positions():
     parse('"one"', analyser()).require_positions(False)
 
 
-@given(st.text(st.characters(codec=None), max_size=40) | st.text('ab"()-* ANDORT', max_size=30))
+@given(st.text(st.characters(codec=None), max_size=40) | st.text('ab"()-*?~1 ANDORT', max_size=30))
 def test_any_text_is_a_query_or_a_clear_error(text):
     try:
         query = parse(text, analyser())
     except ProgrammingError as error:
         assert error.code == "E_MATCH_QUERY"  # noqa: PT017 - success is as good
     else:
-        assert query.terms
+        assert query.terms or query.patterns
