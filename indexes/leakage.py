@@ -57,7 +57,7 @@ MEANING: Final[dict[Leak, str]] = {
     Leak.WRITER: "which transactions come from one connection",
     Leak.REMOVALS: "which rows an UPDATE or DELETE removes, and so which ones take their place",
     Leak.UNIQUE_TAGS: "deterministic tags of recent unique values, equal whenever the value is",
-    Leak.TABLE_USE: "that a statement concerns a table, and when",
+    Leak.TABLE_USE: "that a statement concerns a table, which of its segments it uses, and when",
     Leak.ACCESS_PATTERN: "which recent rows, or which columns of which blocks of 4,096 settled ones, are "
     "fetched",
     Leak.SEARCH_PATTERN: "whether two lookups may be for the same term, until the next merge",

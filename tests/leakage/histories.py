@@ -30,6 +30,25 @@ LETTERS = CreateTable("letters", (("id", "BIGINT"), ("body", "TEXT")), "id")
 BY_ZIP = CreateIndex("people_zip", "people", "equality", ("zip",))
 
 
+KEYED = CreateTable("t", (("id", "BIGINT"), ("code", "TEXT"), ("body", "TEXT")), "id")
+ROWS = tuple(
+    (number, code(number), "often" + (" seldom" if number % 900 == 1 else ""))
+    for number in range(4_600)
+)
+HASHED = [
+    KEYED,
+    CreateIndex("t_body", "t", "keyword", ("body",), PLAIN),
+    Insert("t", ROWS),
+]
+"""Rows in two blocks, and a hashed segment that is not read whole."""
+ORDERED = [
+    CreateTable("t", (("id", "BIGINT"), ("code", "TEXT"))),
+    CreateIndex("t_code", "t", "range", ("code",)),
+    Insert("t", tuple(row[:2] for row in ROWS)),
+]
+"""The same with a sorted segment."""
+
+
 def people(first, last):
     """Rows of people."""
     return tuple((number, f"{number % 7:05d}", number % 90) for number in range(first, last))
@@ -222,6 +241,35 @@ def keyword(options: tuple[tuple[str, str], ...] = PLAIN) -> History:
 def phrases() -> History:
     """Documents of words with their positions."""
     return keyword(POSITIONS)
+
+
+def blocks() -> History:
+    """Documents in so many blocks that several pages say which of them are live."""
+    loads = [
+        Insert(
+            "letters",
+            tuple(
+                (number, f"w{number // 1_030}x w{number % 9}y")
+                for number in range(start, start + 1_030)
+            ),
+        )
+        for start in range(0, 20_600, 1_030)
+    ]
+    return [
+        LETTERS,
+        CreateIndex("letters_body", "letters", "keyword", ("body",), PLAIN),
+        *loads,
+        Connect(client=OTHER),
+        Match("letters", ("id",), "body", ("w3x",), client=OTHER),
+        Match("letters", ("id",), "body", ("w19x", "w2y"), client=OTHER),
+        Connect(client=OTHER),
+        Match("letters", ("id",), "body", ("w9x", "w17x", "w2x"), client=OTHER),
+        Equal("letters", ("body",), "id", (5, 9_000, 20_000), client=OTHER),
+        Delete("letters", "id", 10_000, client=OTHER),
+        Insert("letters", ((50_000, "w1x"),)),
+        Vacuum("letters"),
+        Match("letters", ("id",), "body", ("w3x",), client=OTHER),
+    ]
 
 
 HISTORIES = [

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from indexes.leakage import TABLE, Leak, Profile, profile_of
+from indexes.multimap import paging
 
-from .histories import HISTORIES
-from .model import history
+from .histories import HISTORIES, blocks, equality, keyword, table
+from .model import history, spec
 from .model.database import Model
 from .model.messages import Message
 from .model.plain import Index
@@ -59,11 +60,28 @@ def used_by(step: history.Step) -> tuple[str, tuple[str, ...]] | None:
             return None
 
 
+def told(model: Model, step: history.Step, messages: Sequence[Message]) -> None:
+    """Nothing is told that the profiles do not declare."""
+    leaks = {leak for message in messages for leak in message.leaks()}
+    undeclared = leaks - allowed(model, step)
+    assert not undeclared, step
+
+
 @pytest.mark.parametrize("steps", HISTORIES, ids=lambda one: one.__name__)
 def test_a_run_tells_what_the_model_says_and_the_profiles_declare(tmp_path, steps):
-    def told(model: Model, step: history.Step, messages: Sequence[Message]) -> None:
-        leaks = {leak for message in messages for leak in message.leaks()}
-        undeclared = leaks - allowed(model, step)
-        assert not undeclared, step
+    hold(tmp_path / "store", steps(), told)
 
-    hold(tmp_path, steps(), told)
+
+@pytest.mark.parametrize("steps", [table, equality, keyword], ids=lambda one: one.__name__)
+def test_the_same_where_nothing_is_read_whole(tmp_path, monkeypatch, steps):
+    monkeypatch.setattr(paging, "WHOLE", 1)
+    monkeypatch.setattr(spec, "WHOLE", 1)
+    hold(tmp_path / "store", steps(), told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [1, 16])
+def test_the_same_over_many_blocks(tmp_path, monkeypatch, whole):
+    monkeypatch.setattr(paging, "WHOLE", whole)
+    monkeypatch.setattr(spec, "WHOLE", whole)
+    hold(tmp_path / "store", blocks(), told)

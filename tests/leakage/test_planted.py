@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,11 @@ from encdb import wire
 from indexes import labels, seal
 from indexes.multimap import delta, hashed, paging
 from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.hashed import HashedReader
 from proxy import transaction
 
+from .histories import HASHED, KEYED, ORDERED, ROWS
+from .model.equality import word_of
 from .model.history import (
     Between,
     Connect,
@@ -24,33 +29,24 @@ from .model.history import (
 )
 from .model.messages import UnequalError
 from .running import hold
-from .tables import PLAIN, code
 
-TABLE = CreateTable("t", (("id", "BIGINT"), ("code", "TEXT"), ("body", "TEXT")), "id")
-ROWS = tuple(
-    (number, code(number), "often" + " seldom" * (number % 900 == 1)) for number in range(4_600)
-)
-
+OTHER = "other"
 SMALL = [
     CreateTable("t", (("name", "TEXT"),)),
     Insert("t", tuple(("x" * number,) for number in range(40))),
-    Connect(client="other"),
-    Scan("t", ("name",), client="other"),
+    Connect(client=OTHER),
+    Scan("t", ("name",), client=OTHER),
 ]
-HASHED = [
-    TABLE,
-    CreateIndex("t_body", "t", "keyword", ("body",), PLAIN),
-    Insert("t", ROWS),
-    Equal("t", ("code",), "id", (77,)),
-    Match("t", ("id",), "body", ("often",)),
+WORDS = [
+    *HASHED,
+    Connect(client=OTHER),
+    Equal("t", ("code",), "id", (77,), client=OTHER),
+    Match("t", ("id",), "body", ("often",), client=OTHER),
 ]
-WIDE = [TABLE, CreateIndex("t_code", "t", "equality", ("code",)), Insert("t", ROWS)]
-ORDERED = [
-    TABLE,
-    CreateIndex("t_code", "t", "range", ("code",)),
-    Insert("t", ROWS),
-    Between("t", ("id",), "code", "5", "7"),
-]
+RANGE = [*ORDERED, Connect(client=OTHER), Between("t", ("id",), "code", "5", "7", client=OTHER)]
+BUILT = [CreateTable("u", (("name", "TEXT"),)), *RANGE]
+WIDE = [KEYED, CreateIndex("t_code", "t", "equality", ("code",)), Insert("t", ROWS)]
+SETTLED = [*SMALL, Vacuum("t"), Scan("t", ("name",), client=OTHER)]
 
 
 def labels_in_order(patch):
@@ -101,6 +97,17 @@ def short_chain(patch):
     patch.setattr(hashed, "chain_class", lambda pages: pages)
 
 
+def stash_first(patch):
+    """The bucket page of a word is not read when the header says where its list is."""
+    few = HashedReader._few
+
+    def hasty(self, words):
+        there = self._stash_blocks().all()[1].tolist()
+        return few(self, [word for word in words if word not in there])
+
+    patch.setattr(HashedReader, "_few", hasty)
+
+
 def small_in_part(patch):
     """Of a small segment only those pages are read that a lookup needs."""
     patch.setattr(paging, "WHOLE", 1)
@@ -122,24 +129,41 @@ PLANTED = [
     (unpadded_rows, SMALL),
     (query_order, SMALL),
     (insertion_order, SMALL),
+    (small_in_part, SETTLED),
     (no_dummies, WIDE),
-    (short_chain, HASHED),
-    (small_in_part, [*SMALL, Vacuum("t"), Scan("t", ("name",), client="other")]),
-    (pages_in_order, ORDERED),
-    (no_groups, ORDERED),
-    (early_stop, ORDERED),
+    (short_chain, WORDS),
+    (pages_in_order, BUILT),
+    (no_groups, RANGE),
+    (early_stop, RANGE),
 ]
+pytestmark = pytest.mark.usefixtures("repeatable")
 
 
-@pytest.mark.parametrize(
-    "steps", [SMALL, HASHED, WIDE, ORDERED], ids=["small", "hashed", "wide", "ordered"]
-)
-def test_nothing_is_found_where_nothing_is_planted(tmp_path, steps):
-    hold(tmp_path, steps)
+@pytest.mark.parametrize("steps", [WORDS, RANGE, SETTLED], ids=["words", "range", "settled"])
+def test_nothing_is_found_where_nothing_is_planted(tmp_path, prepared, steps):
+    start, rest = prepared.of(steps)
+    hold(tmp_path / "store", rest, after=start)
 
 
 @pytest.mark.parametrize(("plant", "steps"), PLANTED, ids=[one[0].__name__ for one in PLANTED])
-def test_a_planted_leak_is_found(tmp_path, monkeypatch, plant, steps):
+def test_a_planted_leak_is_found(tmp_path, monkeypatch, prepared, plant, steps):
+    start, rest = prepared.of(steps)
     plant(monkeypatch)
     with pytest.raises(UnequalError):
-        hold(tmp_path, steps)
+        hold(tmp_path / "store", rest, after=start)
+
+
+def test_a_bucket_that_is_spared_by_the_stash_is_found(tmp_path, monkeypatch, prepared):
+    start, _ = prepared.of(HASHED)
+    model, _ = pickle.loads(start.state)
+    (segment,) = model.tables[0].hashed()
+    table = model.tables[0].schema
+    words = {
+        word_of(model.functions, table, table.indexes[0], (number,)): number for number, *_ in ROWS
+    }
+    number = next(words[word] for word in segment.stashed if word in words)
+    steps = [Connect(client=OTHER), Equal("t", ("code",), "id", (number,), client=OTHER)]
+    hold(tmp_path / "honest", steps, after=start)
+    stash_first(monkeypatch)
+    with pytest.raises(UnequalError):
+        hold(tmp_path / "hasty", steps, after=start)

@@ -6,7 +6,7 @@ connection has read it does not ask for again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from indexes.leakage import Leak
 
 from . import spec
 from .layouts import Liveness, Segment
-from .messages import FROM, TO, Blob, By, Each, Fresh, Message
+from .messages import FROM, TO, Blob, By, Each, Fresh, Message, Tells
 from .plain import Row
 from .world import Delta, Entries, TableState
 
@@ -124,6 +124,7 @@ class Client:
         self.leases: dict[int, Leases] = {}
         self.cited: dict[int, dict[Fresh, int]] = {}
         self.in_transaction = False
+        self.wrote = False
         # What the store remembers of the last answers it gave this connection.
         self._seen_token: int | None = None
         self._seen_version = -1
@@ -144,9 +145,10 @@ class Client:
         answer: str,
         answered: dict[str, Any],
         leak: Leak,
-        fields: dict[str, Leak] | None = None,
+        fields: Mapping[str, Tells] | None = None,
     ) -> None:
         """A write and its answer."""
+        self.wrote = True
         self.model.writes += 1
         self.say(TO, kind, body, leak, fields=fields or {})
         self.say(FROM, answer, answered, leak, outcome="ok")

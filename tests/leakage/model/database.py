@@ -49,6 +49,10 @@ class Model:
         before = len(self.messages)
         if isinstance(step, history.Connect):
             self.connections += 1
+            before_it = self.clients.get(step.client)
+            if before_it is not None and before_it.wrote:
+                # Closing it moved its log into the file, which others see as a change without one.
+                self.writes += 1
             client = Client(self, f"{step.client}-{self.connections}")
             self.clients[step.client] = client
             # Whoever opens a store asks it first which database it is.

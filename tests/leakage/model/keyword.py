@@ -22,7 +22,7 @@ def add(
     texts = [table.values(row, index.columns)[0] for row in rows.values()]
     tokens = [str(text).split() if text else [] for text in texts]
     for ordinal, words in zip(rows, tokens, strict=True):
-        for token in sorted(set(words)):
+        for token in dict.fromkeys(words):
             word = functions.word(table.number, "terms", index.id, text_term(token))
             places = tuple(place for place, one in enumerate(words) if one == token)
             posting = (ordinal, (0, len(places), len(words)), places if positions else ())
@@ -35,7 +35,7 @@ def matches(client: Client, memory: Memory, index: Index, words: Sequence[str]) 
     """Live documents that hold all words: the segments are asked one after the other."""
     state = memory.state
     table = state.schema
-    tokens = sorted(set(words))
+    tokens = list(dict.fromkeys(words))
     wanted = [
         client.model.functions.word(table.number, "terms", index.id, text_term(token))
         for token in tokens
@@ -47,9 +47,10 @@ def matches(client: Client, memory: Memory, index: Index, words: Sequence[str]) 
     pending = memory.pending.lists()
     found = []
     for word in wanted:
-        there = [one[0] for one in pending.get(word, ())]
-        there += [one[0] for segment in state.hashed() for one in segment.lists.get(word, ())]
-        if there:
-            client.live(memory, there)
-        found.append(set(there) & memory.live)
-    return sorted(set.intersection(*found))
+        there = {one[0] for one in pending.get(word, ())}
+        there |= {one[0] for segment in state.hashed() for one in segment.lists.get(word, ())}
+        found.append(there)
+    every = set.union(*found)
+    if every:
+        client.live(memory, every)
+    return sorted(set.intersection(*found) & memory.live)

@@ -70,7 +70,7 @@ class Merge:
             "pages": By(tuple((one, Blob(size)) for one, size in self._pages.items())),
             "packs": By(tuple((one, Blob(size)) for one, size in self._columns.items())),
         }
-        fields = {"packs": Leak.RECORD_SIZE, "pages": Leak.PAGE_COUNT}
+        fields = {"packs": (Leak.ROW_COUNT, Leak.RECORD_SIZE), "pages": Leak.PAGE_COUNT}
         self.client.exchange("Stage", body, "Staged", {}, Leak.CHANGE_TIME, fields)
         self.used = True
         self._pages, self._columns = {}, {}

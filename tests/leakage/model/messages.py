@@ -48,6 +48,10 @@ class Each:
     key: str
 
 
+Tells = Leak | tuple[Leak, ...]
+"""One leak, or several that one field shows together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message.
@@ -65,22 +69,22 @@ class Message:
     kind: str
     body: Mapping[str, Any]
     leak: Leak
-    fields: Mapping[str, Leak] = field(default_factory=dict)
+    fields: Mapping[str, Tells] = field(default_factory=dict)
     outcome: str = ""
 
-    def leak_of(self, path: str) -> Leak:
-        """The leak of one field: that of the longest part of its path that has one."""
+    def leaks_of(self, path: str) -> tuple[Leak, ...]:
+        """The leaks of one field: those of the longest part of its path that has any."""
         parts = path.split(".")
         for end in range(len(parts), 0, -1):
             found = self.fields.get(".".join(parts[:end]))
             if found is not None:
-                return found
-        return self.leak
+                return found if isinstance(found, tuple) else (found,)
+        return (self.leak,)
 
     def leaks(self) -> set[Leak]:
         """Everything that the message tells."""
         ids, sizes = flatten(self.body, {})
-        return {self.leak_of(path) for path in (*ids, *sizes)} or {self.leak}
+        return {leak for path in (*ids, *sizes) for leak in self.leaks_of(path)} or {self.leak}
 
 
 class UnequalError(AssertionError):

@@ -110,6 +110,7 @@ def context(*parts: str | bytes | int) -> bytes:
     return out
 
 
+@lru_cache(maxsize=4096)
 def kdf(key: bytes, *parts: str | bytes | int) -> bytes:
     """HKDF-Expand-SHA256 to one block."""
     return HKDFExpand(algorithm=SHA256(), length=32, info=context(*parts)).derive(key)

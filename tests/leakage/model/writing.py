@@ -26,7 +26,7 @@ COMMIT_LEAKS = {
     "catalog": Leak.SCHEMA,
     "holder": Leak.WRITER,
     "changes.table": Leak.TABLE_USE,
-    "changes.rows_added": Leak.ROW_COUNT,
+    "changes.rows_added": (Leak.ROW_COUNT, Leak.RECORD_SIZE),
     "changes.rows_removed": Leak.REMOVALS,
     "changes.tombstones": Leak.REMOVALS,
     "changes.keys_added": Leak.UNIQUE_TAGS,
