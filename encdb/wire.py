@@ -23,6 +23,7 @@ malformed answer :class:`encdb.errors.TamperError`, where it is built.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import index
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -55,6 +56,8 @@ NO_INDEX: Final = -1
 """``ReadVisible.order`` of a request without an order."""
 VISIBLE_KINDS: Final[tuple[VisibleKind, ...]] = ("tag", "order", "compare")
 """Kinds of server-visible entries, in the order of their numbers from 1."""
+VISIBLE_BYTES: Final = 1_024
+"""Longest value of a server-visible entry: B-trees of PostgreSQL take about 2,700 bytes."""
 
 Relation: TypeAlias = Literal["rows", "packs", "pages", "tombstones", "visible"]
 LeaseKind: TypeAlias = Literal["ordinal", "segment"]
@@ -200,6 +203,7 @@ class VisibleBatch:
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", checked_index(self.index))
         object.__setattr__(self, "entries", checked_labels(sorted_pairs(self.entries)))
+        _check_visible(self.kind, (value for _, value in self.entries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +227,7 @@ class VisibleTest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", checked_index(self.index))
+        _check_visible(self.kind, self.values)
         if self.kind == "tag":
             object.__setattr__(self, "values", tuple(sorted(set(self.values))))
         elif len(self.values) != 2:
@@ -305,6 +310,14 @@ class ReadEntries:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", sorted_ids(self.ids))
+
+
+def _check_visible(kind: str, values: Iterable[bytes]) -> None:
+    """Only what every store can hold and compare."""
+    if kind not in VISIBLE_KINDS:
+        raise malformed("a server-visible index is of no kind")
+    if any(type(value) is not bytes or len(value) > VISIBLE_BYTES for value in values):
+        raise malformed("a server-visible value is not bytes, or too long")
 
 
 def _test_order(test: VisibleTest) -> tuple[int, str, tuple[bytes, ...], bool, bool]:
@@ -431,7 +444,7 @@ class Blobs:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """Every id of a relation, ascending."""
+    """Every id of a relation, or labels of the rows that pass tests; ascending."""
 
     table: int
     ids: tuple[int, ...]

@@ -241,7 +241,7 @@ def test_a_row_that_is_not_there_is_found_at_once(damaged):
         ),
         "UPDATE {relation} SET value = zeroblob(length(value)) WHERE kind = 3",
         "UPDATE {relation} SET kind = 2 WHERE id = (SELECT min(id) FROM {relation})",
-        "INSERT INTO {relation} SELECT id + (7 << 44), idx + 7, kind, 0, value FROM {relation}",
+        "INSERT INTO {relation} SELECT id + (7 << 44), idx + 7, kind, value FROM {relation}",
     ],
     ids=["missing", "moved", "changed", "other kind", "invented"],
 )

@@ -46,12 +46,14 @@ _SHARED: Final[_Kind] = (
     "E_CONNECTION_SHARED",
     "a pooler gives one connection to {url} to several clients",
 )
+_MISFIT: Final[_Kind] = (
+    ProgrammingError,
+    "E_VISIBLE_MISFIT",
+    "{url} cannot compare the values of a server-visible index with this token",
+)
 _BY_STATE: Final[dict[str, _Kind]] = {
-    "22000": (
-        ProgrammingError,
-        "E_VISIBLE_MISFIT",
-        "{url} cannot compare the values of a server-visible index with this token",
-    ),
+    "22000": _MISFIT,
+    "2202E": _MISFIT,  # a token shorter than any
     "25006": _READ_ONLY,
     "25P03": _OLD,
     "25P04": _OLD,

@@ -96,7 +96,14 @@ RELATIONS: Final[dict[str, tuple[str, str]]] = {
     "visible": (
         (
             "tbl BIGINT NOT NULL, id BIGINT NOT NULL, idx INTEGER NOT NULL, kind SMALLINT NOT NULL,"
-            " stage BIGINT NOT NULL, value BYTEA NOT NULL, PRIMARY KEY (tbl, id)"
+            " value BYTEA NOT NULL, PRIMARY KEY (tbl, id)"
+        ),
+        "WITH (autovacuum_vacuum_scale_factor = 0.02)",
+    ),
+    "staged_visible": (
+        (
+            "tbl BIGINT NOT NULL, stage BIGINT NOT NULL, id BIGINT NOT NULL, kind SMALLINT NOT NULL,"
+            " value BYTEA NOT NULL, PRIMARY KEY (tbl, stage, id)"
         ),
         "WITH (autovacuum_vacuum_scale_factor = 0.02)",
     ),
@@ -148,11 +155,9 @@ def create(schema: str) -> list[sql.Composed]:
     )
     visible = sql.Identifier(schema, "visible")
     statements += [
-        sql.SQL("CREATE INDEX {} ON {} (tbl, idx, value) WHERE stage = 0 AND kind < 3").format(
+        # Everything that a lookup needs is in it.
+        sql.SQL("CREATE INDEX {} ON {} (tbl, idx, value) INCLUDE (id) WHERE kind < 3").format(
             sql.Identifier("visible_value"), visible
-        ),
-        sql.SQL("CREATE INDEX {} ON {} (tbl, stage) WHERE stage <> 0").format(
-            sql.Identifier("visible_stage"), visible
         ),
         sql.SQL(COMPARE).format(name=sql.Identifier(schema, FUNCTION)),
     ]

@@ -248,12 +248,12 @@ def sweep(link: Link, request: wire.Sweep) -> wire.Swept:
     """
     table, swept = request.table, schema.SWEPT
     expired = link.one(
-        f"SELECT stage FROM {{stages}} WHERE tbl = %s AND deadline < {SERVER_NOW} AND (deadline <> %s"
-        " OR EXISTS (SELECT FROM {staged} AS h WHERE h.tbl = %s AND h.stage = {stages}.stage))"
+        f"SELECT stage FROM {{stages}} AS s WHERE tbl = %s AND deadline < {SERVER_NOW}"
+        " AND (deadline <> %s"
+        " OR EXISTS (SELECT FROM {staged} AS h WHERE h.tbl = %s AND h.stage = s.stage)"
+        " OR EXISTS (SELECT FROM {staged_visible} AS h WHERE h.tbl = %s AND h.stage = s.stage))"
         " ORDER BY stage",
-        table,
-        swept,
-        table,
+        *(table, swept, table, table),
     )
     dropped = []
     for (number,) in expired.rows:

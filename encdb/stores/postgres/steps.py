@@ -164,7 +164,7 @@ def _plan_visible(steps: _Steps, change: wire.TableChange) -> None:
     table = change.table
     if change.visible_dropped:
         gone = Numbers(change.visible_dropped)
-        steps.add("visible_dropped", visible.DROP_INDEXES, table, gone)
+        steps.add("visible_dropped", visible.DROP_INDEXES, gone, table)
     if change.visible_removed:
         steps.add("visible_removed", visible.REMOVE, table, Numbers(change.visible_removed))
     for batch in change.visible_added:
@@ -194,7 +194,7 @@ def _plan_swap(steps: _Steps, table: int, swap: wire.Swap) -> None:
         steps.add(
             "published", "DELETE FROM {staged} WHERE tbl = %s AND stage = ANY(%s)", table, stages
         )
-        steps.add("published", visible.PUBLISH, table, stages)
+        steps.add(f"visible_published {table}", visible.PUBLISH, table, stages)
     _plan_fold(steps, table, swap)
     if swap.retired_segments:
         steps.add(
@@ -306,5 +306,6 @@ DROP: Final[dict[str, LiteralString]] = {
     "keys": "DELETE FROM {keys} WHERE tbl = ANY(%s)",
     "tombstones": "DELETE FROM {tombstones} WHERE tbl = ANY(%s)",
     "visible": "DELETE FROM {visible} WHERE tbl = ANY(%s)",
+    "staged_visible": "DELETE FROM {staged_visible} WHERE tbl = ANY(%s)",
     "deltas": "DELETE FROM {deltas} WHERE tbl = ANY(%s)",
 }

@@ -58,6 +58,8 @@ def _check(
             failed = answer.rows != [(by_table[int(table)].epoch,)]
         case "held":
             failed = bool(answer.rows)
+        case "visible_published":
+            failed = answer.rows != [(True,)]
         case "frontier":
             swap = by_table[int(table)].swap
             assert swap is not None
@@ -124,7 +126,7 @@ def explain(link: Link, commit: wire.Commit, failed: str) -> None:
             raise Refused(wire.Stale("frontier", table))
         case "stage":
             raise Refused(wire.Stale("stage", table))
-        case "visible_added":
+        case "visible_added" | "visible_published":
             raise err(InternalError, "E_INTERNAL", "a row has two visible entries")
     change = next(one for one in commit.changes if one.table == table)
     if kind == "keys_added":

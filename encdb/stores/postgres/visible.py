@@ -1,7 +1,8 @@
 """Entries of server-visible indexes in a PostgreSQL store: written with their rows, and read by value.
 
 The database filters, sorts, groups and joins by them; order-revealing values are compared by the one function
-that the schema has. Entries of a stage bear its number until it is published, and are no part of any answer.
+that the schema has. Entries of a stage lie in a relation of their own until it is published. All statements
+find their rows by a key, as statistics may be missing or old: by the ids of one index, or by its values.
 """
 
 from __future__ import annotations
@@ -9,46 +10,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString, TypeAlias
 
+import psycopg
+
 from encdb import ids, wire
-from encdb.errors import InternalError, err
 
 from .layout import Statement
 from .link import Answer, BlobList, Link, Numbers, Row
 
 _MASK: Final = (1 << ids.LABEL_BITS) - 1
-_SWEEP_ROWS: Final = 4_096
+SWEPT_AT_ONCE: Final = 4_096
 
 ADD: Final[LiteralString] = (
-    "INSERT INTO {visible} (tbl, id, idx, kind, stage, value) SELECT %s, id, %s, %s, %s, value"
+    "INSERT INTO {visible} (tbl, id, idx, kind, value) SELECT %s, id, %s, %s, value"
     " FROM unnest(%s::BIGINT[], %s::BYTEA[]) AS new (id, value) ON CONFLICT DO NOTHING"
 )
 REMOVE: Final[LiteralString] = "DELETE FROM {visible} WHERE tbl = %s AND id = ANY(%s)"
-DROP_INDEXES: Final[LiteralString] = "DELETE FROM {visible} WHERE tbl = %s AND idx = ANY(%s)"
+DROP_INDEXES: Final[LiteralString] = (
+    "DELETE FROM {visible} AS v USING unnest(%s::BIGINT[]) AS gone (idx)"
+    f" WHERE v.tbl = %s AND v.id >= gone.idx << {ids.LABEL_BITS:d}"
+    f" AND v.id < (gone.idx + 1) << {ids.LABEL_BITS:d}"
+)
 PUBLISH: Final[LiteralString] = (
-    "UPDATE {visible} SET stage = 0 WHERE tbl = %s AND stage = ANY(%s) AND stage <> 0"
+    # True if every entry was new.
+    "WITH moved AS (DELETE FROM {staged_visible} WHERE tbl = %s AND stage = ANY(%s)"
+    " RETURNING tbl, id, kind, value), added AS (INSERT INTO {visible} (tbl, id, idx, kind, value)"
+    f" SELECT tbl, id, id >> {ids.LABEL_BITS:d}, kind, value FROM moved"
+    " ON CONFLICT DO NOTHING RETURNING id)"
+    " SELECT (SELECT count(*) FROM moved) = (SELECT count(*) FROM added)"
 )
 _STAGE: Final[LiteralString] = (
-    "INSERT INTO {visible} AS v (tbl, id, idx, kind, stage, value) SELECT %s, id, %s, %s, %s, value"
-    " FROM unnest(%s::BIGINT[], %s::BYTEA[]) AS new (id, value)"
-    " ON CONFLICT (tbl, id) DO UPDATE SET value = excluded.value"
-    " WHERE v.stage = excluded.stage AND v.stage <> 0"
+    "COPY {staged_visible} (tbl, stage, id, kind, value) FROM STDIN (FORMAT BINARY)"
+)
+_STAGE_TYPES: Final = ("int8", "int8", "int8", "int2", "bytea")
+_UNSTAGE: Final[LiteralString] = (
+    "DELETE FROM {staged_visible} WHERE tbl = %s AND stage = %s AND id = ANY(%s)"
 )
 _SWEEP: Final[LiteralString] = (
-    "DELETE FROM {visible} WHERE tbl = %s AND id = ANY(ARRAY("
-    "SELECT id FROM {visible} WHERE tbl = %s AND stage = %s AND stage <> 0 LIMIT %s))"
+    "DELETE FROM {staged_visible} WHERE tbl = %s AND stage = %s AND id = ANY(ARRAY("
+    "SELECT id FROM {staged_visible} WHERE tbl = %s AND stage = %s ORDER BY id LIMIT %s))"
 )
 _RECEIVE: Final[LiteralString] = (
-    "INSERT INTO {visible} (tbl, id, idx, kind, stage, value) SELECT %s, id, id >> "
-    f"{ids.LABEL_BITS:d}"
-    ", get_byte(blob, 0), 0, substring(blob FROM 2)"
-    " FROM unnest(%s::BIGINT[], %s::BYTEA[]) AS new (id, blob)"
-    " ON CONFLICT (tbl, id) DO UPDATE SET kind = excluded.kind, value = excluded.value, stage = 0"
+    f"INSERT INTO {{visible}} (tbl, id, idx, kind, value) SELECT %s, id, id >> {ids.LABEL_BITS:d},"
+    " get_byte(blob, 0), substring(blob FROM 2)"
+    " FROM unnest(%s::BIGINT[], %s::BYTEA[]) AS new (id, blob) ON CONFLICT (tbl, id)"
+    " DO UPDATE SET idx = excluded.idx, kind = excluded.kind, value = excluded.value"
 )
 ENTRIES: Final[LiteralString] = (
+    # An entry that lies under another index than its id says is none.
     "SELECT id, set_byte('\\x00'::BYTEA, 0, kind::INTEGER) || value FROM {visible}"
-    " WHERE tbl = %s AND id = ANY(%s) AND stage = 0 ORDER BY id"
+    f" WHERE tbl = %s AND id = ANY(%s) AND idx = id >> {ids.LABEL_BITS:d} ORDER BY id"
 )
-LIST: Final[LiteralString] = "SELECT id FROM {visible} WHERE tbl = %s AND stage = 0 ORDER BY id"
+LIST: Final[LiteralString] = "SELECT id FROM {visible} WHERE tbl = %s ORDER BY id"
 
 Condition: TypeAlias = tuple[str, list[Any]]
 """SQL text and its parameters."""
@@ -57,30 +69,45 @@ Condition: TypeAlias = tuple[str, list[Any]]
 # --- Writing ---------------------------------------------------------------------------------------
 
 
-def added(table: int, batch: wire.VisibleBatch, stage: int = 0) -> tuple[Any, ...]:
+def added(table: int, batch: wire.VisibleBatch) -> tuple[Any, ...]:
     """Parameters that write one batch."""
-    return (
-        table,
-        batch.index,
-        wire.VISIBLE_KINDS.index(batch.kind) + 1,
-        stage,
-        Numbers(ids.entry_id(batch.index, label) for label, _ in batch.entries),
-        BlobList(value for _, value in batch.entries),
-    )
+    return table, batch.index, _number(batch.kind), _entries(batch), _values(batch)
+
+
+def _number(kind: wire.VisibleKind) -> int:
+    return wire.VISIBLE_KINDS.index(kind) + 1
+
+
+def _entries(batch: wire.VisibleBatch) -> Numbers:
+    return Numbers(ids.entry_id(batch.index, label) for label, _ in batch.entries)
+
+
+def _values(batch: wire.VisibleBatch) -> BlobList:
+    return BlobList(value for _, value in batch.entries)
 
 
 def stage(link: Link, request: wire.Stage, batch: wire.VisibleBatch) -> None:
     """Write entries that belong to a stage; the same ones may be written again."""
-    written = link.one(_STAGE, *added(request.table, batch, request.stage)).count
-    if written != len(batch.entries):
-        raise err(InternalError, "E_INTERNAL", "a row has two visible entries")
+    link.one("SAVEPOINT fresh")
+    try:
+        _copy(link, request, batch)
+    except psycopg.errors.UniqueViolation:
+        link.one("ROLLBACK TO fresh")
+        link.one(_UNSTAGE, request.table, request.stage, _entries(batch))
+        _copy(link, request, batch)
+
+
+def _copy(link: Link, request: wire.Stage, batch: wire.VisibleBatch) -> None:
+    address, kind = (request.table, request.stage), _number(batch.kind)
+    rows = zip(_entries(batch), _values(batch), strict=True)
+    link.copy(_STAGE, _STAGE_TYPES, ((*address, one, kind, value) for one, value in rows))
 
 
 def drop_stage(link: Link, table: int, number: int) -> None:
     """Drop the entries of a stage that was swept, a few at a time."""
-    removed = _SWEEP_ROWS
-    while removed == _SWEEP_ROWS:
-        removed = link.one(_SWEEP, table, table, number, _SWEEP_ROWS).count
+    removed = SWEPT_AT_ONCE
+    while removed == SWEPT_AT_ONCE:
+        removed = link.one(_SWEEP, table, number, table, number, SWEPT_AT_ONCE).count
 
 
 def receive(link: Link, request: wire.Put) -> None:
@@ -160,7 +187,7 @@ def _side(side: wire.JoinSide, other: wire.JoinSide) -> Statement:
 def _sortable(table: int, index: int, tests: Sequence[wire.VisibleTest]) -> Condition:
     """FROM and WHERE of one index with a B-tree, over the rows that pass every test."""
     # The constants are those of the partial index, or it would not be used.
-    text = "FROM {visible} WHERE tbl = %s AND idx = %s AND stage = 0 AND kind < 3"
+    text = "FROM {visible} WHERE tbl = %s AND idx = %s AND kind < 3"
     values: list[Any] = [table, index]
     if tests:
         passing, more = _passing(table, tests)
@@ -171,31 +198,51 @@ def _sortable(table: int, index: int, tests: Sequence[wire.VisibleTest]) -> Cond
 
 def _passing(table: int, tests: Sequence[wire.VisibleTest]) -> Condition:
     """A query for the labels that pass every test."""
-    found = [_test(table, test) for test in tests]
-    return " INTERSECT ".join(text for text, _ in found), [
-        value for _, values in found for value in values
-    ]
+    found = [_test(table, test) for test in tests if test.kind != "compare"]
+    narrowed = _all(found) if found else None
+    compared = [_compared(table, test, narrowed) for test in tests if test.kind == "compare"]
+    # What is compared has passed the other tests already.
+    return _all(compared or found)
+
+
+def _all(queries: Sequence[Condition]) -> Condition:
+    """A query for the labels that every one of some queries gives."""
+    texts = " INTERSECT ".join(text for text, _ in queries)
+    return texts, [value for _, values in queries for value in values]
 
 
 def _test(table: int, test: wire.VisibleTest) -> Condition:
-    text = (
-        f"SELECT id & {_MASK} FROM {{visible}} WHERE tbl = %s AND idx = %s AND stage = 0 AND kind "
-    ) + ("= 3" if test.kind == "compare" else "< 3")
+    """A query for the labels that pass one test, by the values' B-tree."""
+    text = f"SELECT id & {_MASK} FROM {{visible}} WHERE tbl = %s AND idx = %s AND kind < 3"
     values: list[Any] = [table, test.index]
     if test.kind == "tag":
         return f"{text} AND value = ANY(%s::BYTEA[])", [*values, BlobList(test.values)]
+    return _bounded(text, values, test, "value {sign} %s")
+
+
+def _compared(table: int, test: wire.VisibleTest, narrowed: Condition | None) -> Condition:
+    """A query for the labels whose values stand to tokens as asked for, one by one."""
+    text = f"SELECT id & {_MASK} FROM {{visible}} WHERE tbl = %s AND kind = 3 AND "
+    values: list[Any] = [table]
+    if narrowed is None:
+        text += "id >= %s AND id <= %s"
+        values += (ids.entry_id(test.index, 0), ids.entry_id(test.index, _MASK))
+    else:
+        query, more = narrowed
+        text += f"id = ANY(ARRAY(SELECT label + %s FROM ({query}) AS passed (label)))"
+        values += (ids.entry_id(test.index, 0), *more)
+    # The function says how the token stands to the value, not the value to the token.
+    return _bounded(text, values, test, "0 {sign} {{ore_compare}}(%s, value)")
+
+
+def _bounded(text: str, values: list[Any], test: wire.VisibleTest, condition: str) -> Condition:
+    """A query and those of its conditions that the ends of a range are."""
     for value, strict, sign in (
         (test.values[0], test.low_open, ">"),
         (test.values[1], test.high_open, "<"),
     ):
-        if not value:
-            continue
-        operator = sign if strict else f"{sign}="
-        if test.kind == "order":
-            text += f" AND value {operator} %s"
-        else:
-            # The function says how the token stands to the value, not the value to the token.
-            turned = {">": "<", "<": ">", ">=": "<=", "<=": ">="}[operator]
-            text += f" AND {{ore_compare}}(%s, value) {turned} 0"
-        values.append(value)
+        if value:
+            operator = sign if strict else f"{sign}="
+            text += " AND " + condition.format(sign=operator)
+            values.append(value)
     return text, values

@@ -13,13 +13,15 @@ Database-wide::
     leases    table → next ordinal, next segment number
     stages    (table, stage) → deadline in seconds since 1970, SWEPT once it was dropped
     staged    (table, stage, kind, number): segments and packs that a stage has written
+    staged_visible  (table, stage, entry) → kind and value: visible entries that a stage has written
     claims    (table, kind) → holder and deadline in seconds since 1970; made by the first claim
     folded    (table, writer) → number and SHA-256 of its last folded delta, so that a commit whose
               answer was lost is recognised even after a merge
 
 Per logical table: ``rows``, ``packs``, ``pages``, ``keys``, ``tombstones``, ``deltas``, and ``visible``: the
-entries of server-visible indexes, each with its kind, and with the stage it belongs to until that is
-published. Tags and order-preserving values have a B-tree of their own; the others are compared one by one.
+entries of server-visible indexes, each with its kind. Tags and order-preserving values have a B-tree of their
+own; the others are compared one by one. Two stages may write the same entry, as when an index is made again
+after a failure, so their entries lie apart until one of them is published.
 All ids are INTEGER PRIMARY KEY of rowid tables: blobs of a page's size lie badly in WITHOUT ROWID
 tables (1.2 to 2.3 times the space).
 """
@@ -62,6 +64,11 @@ _SHARED: Final[dict[str, tuple[_Columns, tuple[str, ...], frozenset[str]]]] = {
         ("tbl", "kind", "number"),
         frozenset(),
     ),
+    "staged_visible": (
+        {"tbl": int, "stage": int, "id": int, "kind": int, "value": bytes},
+        ("tbl", "stage", "id"),
+        frozenset(),
+    ),
     "folded": (
         {"tbl": int, "writer": bytes, "n": int, "digest": bytes, "day": int},
         ("tbl", "writer"),
@@ -80,14 +87,22 @@ _PER_TABLE: Final[dict[str, tuple[_Columns, tuple[str, ...]]]] = {
     "keys": ({"tag": bytes, "label": int}, ("tag",)),
     "tombstones": ({"label": int}, ("label",)),
     "deltas": ({"writer": bytes, "n": int, "blob": bytes}, ("writer", "n")),
-    "visible": ({"id": int, "idx": int, "kind": int, "stage": int, "value": bytes}, ("id",)),
+    "visible": ({"id": int, "idx": int, "kind": int, "value": bytes}, ("id",)),
 }
-_INDEXES: Final = (
-    # Every column that a lookup needs is in it; the id comes with it.
-    'CREATE INDEX "{0}_value" ON "{0}" (idx, value) WHERE stage = 0 AND kind < 3',
-    'CREATE INDEX "{0}_stage" ON "{0}" (stage) WHERE stage <> 0',
+# Every column that a lookup needs is in it; the id comes with it.
+_BY_VALUE: Final = 'CREATE INDEX "{0}_value" ON "{0}" (idx, value) WHERE kind < 3'
+_CLUSTERED: Final = "staged_visible"
+"""Its rows are short, so a second B-tree would double it."""
+TABLE_KEYED: Final = (
+    "tables",
+    "links",
+    "leases",
+    "stages",
+    "staged",
+    "staged_visible",
+    "folded",
+    "claims",
 )
-TABLE_KEYED: Final = ("tables", "links", "leases", "stages", "staged", "folded", "claims")
 """Shared relations with rows of a logical table, which go when it is dropped."""
 
 RELATIONS: Final = tuple(_PER_TABLE)
@@ -106,15 +121,17 @@ def create_shared() -> tuple[str, ...]:
 def create_shared_relation(name: str) -> str:
     """CREATE TABLE statement of one database-wide relation."""
     columns, key, nullable = _SHARED[name]
-    return _render(name, columns, key, frozenset(columns) - nullable)
+    statement = _render(name, columns, key, frozenset(columns) - nullable).rstrip("; \n")
+    return f"{statement} WITHOUT ROWID" if name == _CLUSTERED else statement
 
 
 def create_table(table: int) -> tuple[str, ...]:
-    """CREATE TABLE statements of one logical table."""
-    return tuple(
+    """CREATE statements of one logical table."""
+    relations = tuple(
         _render(relation(name, table), columns, key, frozenset(columns))
         for name, (columns, key) in _PER_TABLE.items()
-    ) + tuple(statement.format(relation("visible", table)) for statement in _INDEXES)
+    )
+    return (*relations, _BY_VALUE.format(relation("visible", table)))
 
 
 def drop_table(table: int) -> tuple[str, ...]:

@@ -137,8 +137,9 @@ def sweep(connection: sqlite3.Connection, request: wire.Sweep) -> wire.Swept:
     expired = [
         number
         for (number,) in connection.execute(
-            "SELECT stage FROM stages WHERE tbl = ? AND deadline < ? AND (deadline <> ? OR EXISTS"
-            " (SELECT 1 FROM staged WHERE staged.tbl = stages.tbl AND staged.stage = stages.stage))"
+            "SELECT stage FROM stages AS s WHERE tbl = ? AND deadline < ? AND (deadline <> ?"
+            " OR EXISTS (SELECT 1 FROM staged AS h WHERE h.tbl = s.tbl AND h.stage = s.stage)"
+            " OR EXISTS (SELECT 1 FROM staged_visible AS h WHERE h.tbl = s.tbl AND h.stage = s.stage))"
             " ORDER BY stage",
             (table, now, schema.SWEPT),
         )

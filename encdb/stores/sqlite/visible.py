@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from encdb import ids, wire
-from encdb.errors import InternalError, ProgrammingError, err
+from encdb.errors import InternalError, ProgrammingError, TamperError, err
 
 from .schema import relation
 
 _LABELS: Final = (1 << ids.LABEL_BITS) - 1
 _LABEL: Final = f"(id & {_LABELS})"
+_INDEX: Final = f"(id >> {ids.LABEL_BITS})"
 _COMPARED_AT_ONCE: Final = 65_536
-_SWEPT_AT_ONCE: Final = 4_096
+SWEPT_AT_ONCE: Final = 4_096
 _MARKS: Final = 30_000
 """Values in one ``IN`` list; SQLite takes 250,000 by default, and 32,766 at least."""
 
@@ -40,57 +42,66 @@ def write(connection: sqlite3.Connection, change: wire.TableChange) -> None:
     """
     name = relation("visible", change.table)
     for index in change.visible_dropped:
-        first, last = _span(index)
-        connection.execute(f'DELETE FROM "{name}" WHERE id BETWEEN ? AND ?', (first, last))
-    connection.executemany(
-        f'DELETE FROM "{name}" WHERE id = ?', ((one,) for one in change.visible_removed)
-    )
-    for batch in change.visible_added:
-        try:
-            connection.executemany(_insert(name), _rows(batch, 0))
-        except sqlite3.IntegrityError:
-            raise err(InternalError, "E_INTERNAL", "a row has two visible entries") from None
+        connection.execute(f'DELETE FROM "{name}" WHERE id BETWEEN ? AND ?', _span(index))
+    _remove(connection, name, change.visible_removed)
+    statement = f'INSERT INTO "{name}" (id, idx, kind, value) VALUES (?, ?, ?, ?)'
+    with _once():
+        for batch in change.visible_added:
+            kind = kind_number(batch.kind)
+            connection.executemany(
+                statement,
+                (
+                    (ids.entry_id(batch.index, label), batch.index, kind, value)
+                    for label, value in batch.entries
+                ),
+            )
 
 
 def stage(connection: sqlite3.Connection, request: wire.Stage, batch: wire.VisibleBatch) -> None:
     """Write entries that belong to a stage; the same ones may be written again."""
-    name, held = relation("visible", request.table), request.stage
-    statement = _insert(name) + (
-        " ON CONFLICT (id) DO UPDATE SET value = excluded.value"
-        " WHERE stage = excluded.stage AND stage <> 0"
+    kind = kind_number(batch.kind)
+    connection.executemany(
+        "INSERT OR REPLACE INTO staged_visible (tbl, stage, id, kind, value) VALUES (?, ?, ?, ?, ?)",
+        (
+            (request.table, request.stage, ids.entry_id(batch.index, label), kind, value)
+            for label, value in batch.entries
+        ),
     )
-    written = connection.executemany(statement, _rows(batch, held)).rowcount
-    if written != len(batch.entries):
-        raise err(InternalError, "E_INTERNAL", "a row has two visible entries")
 
 
 def publish(connection: sqlite3.Connection, table: int, number: int) -> None:
-    """Let requests meet the entries of a stage."""
-    connection.execute(
-        f'UPDATE "{relation("visible", table)}" SET stage = 0 WHERE stage = ?', (number,)
-    )
+    """Let requests meet the entries of a stage, inside the transaction of the merge that names it.
+
+    Raises:
+        InternalError: an entry is there already.
+    """
+    held = "FROM staged_visible WHERE tbl = ? AND stage = ?"
+    with _once():
+        connection.execute(
+            f'INSERT INTO "{relation("visible", table)}" (id, idx, kind, value)'
+            f" SELECT id, {_INDEX}, kind, value {held}",
+            (table, number),
+        )
+    connection.execute(f"DELETE {held}", (table, number))
 
 
 def drop_stage(connection: sqlite3.Connection, table: int, number: int) -> None:
     """Drop the entries of a stage that was swept, a few at a time."""
-    name = relation("visible", table)
-    statement = (
-        f'DELETE FROM "{name}" WHERE id IN (SELECT id FROM "{name}" WHERE stage = ? LIMIT ?)'
-    )
-    removed = _SWEPT_AT_ONCE
-    while removed == _SWEPT_AT_ONCE:
+    held = "FROM staged_visible WHERE tbl = ? AND stage = ?"
+    statement = f"DELETE {held} AND id IN (SELECT id {held} ORDER BY id LIMIT ?)"
+    removed = SWEPT_AT_ONCE
+    while removed == SWEPT_AT_ONCE:
         # Outside of a transaction each statement is one.
-        removed = connection.execute(statement, (number, _SWEPT_AT_ONCE)).rowcount
+        values = (table, number, table, number, SWEPT_AT_ONCE)
+        removed = connection.execute(statement, values).rowcount
 
 
 def receive(connection: sqlite3.Connection, request: wire.Put) -> None:
     """Write entries that a copy brings, and drop those that its source dropped."""
     name = relation("visible", request.table)
+    _remove(connection, name, request.removed)
     connection.executemany(
-        f'DELETE FROM "{name}" WHERE id = ?', ((one,) for one in request.removed)
-    )
-    connection.executemany(
-        f'INSERT OR REPLACE INTO "{name}" (id, idx, kind, stage, value) VALUES (?, ?, ?, 0, ?)',
+        f'INSERT OR REPLACE INTO "{name}" (id, idx, kind, value) VALUES (?, ?, ?, ?)',
         (
             (number, number >> ids.LABEL_BITS, blob[0] if blob else 0, blob[1:])
             for number, blob in request.added
@@ -98,14 +109,16 @@ def receive(connection: sqlite3.Connection, request: wire.Put) -> None:
     )
 
 
-def _insert(name: str) -> str:
-    return f'INSERT INTO "{name}" (id, idx, kind, stage, value) VALUES (?, ?, ?, ?, ?)'
+def _remove(connection: sqlite3.Connection, name: str, numbers: Sequence[int]) -> None:
+    connection.executemany(f'DELETE FROM "{name}" WHERE id = ?', ((one,) for one in numbers))
 
 
-def _rows(batch: wire.VisibleBatch, held: int) -> Iterator[tuple[int, int, int, int, bytes]]:
-    kind = kind_number(batch.kind)
-    for label, value in batch.entries:
-        yield ids.entry_id(batch.index, label), batch.index, kind, held, value
+@contextmanager
+def _once() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise err(InternalError, "E_INTERNAL", "a row has two visible entries") from None
 
 
 def _span(index: int) -> tuple[int, int]:
@@ -138,12 +151,14 @@ class VisibleReader:
 
     def entries(self, request: wire.ReadEntries) -> wire.Blobs:
         """Entries by id, each with its kind in front."""
-        name = relation("visible", request.table)
+        # An entry that lies under another index than its id says is none.
+        statement = (
+            f'SELECT kind, value FROM "{relation("visible", request.table)}"'
+            f" WHERE id = ? AND idx = {_INDEX}"
+        )
         found: list[tuple[int, bytes]] = []
         for number in request.ids:
-            row = self._connection.execute(
-                f'SELECT kind, value FROM "{name}" WHERE id = ? AND stage = 0', (number,)
-            ).fetchone()
+            row = self._connection.execute(statement, (number,)).fetchone()
             if row is not None:
                 found.append((number, _blob(*row)))
         numbers, blobs = zip(*found, strict=True) if found else ((), ())
@@ -152,7 +167,7 @@ class VisibleReader:
     def list_ids(self, table: int) -> wire.Ids:
         """Ids of all entries but those of stages."""
         name = relation("visible", table)
-        rows = self._connection.execute(f'SELECT id FROM "{name}" WHERE stage = 0 ORDER BY id')
+        rows = self._connection.execute(f'SELECT id FROM "{name}" ORDER BY id')
         return wire.Ids(table=table, ids=tuple(number for (number,) in rows))
 
     def rows(self, request: wire.ReadVisible) -> wire.Ids:
@@ -169,13 +184,13 @@ class VisibleReader:
         if passed is None:
             rows = self._connection.execute(
                 f'SELECT value, count(*), min({_LABEL}) FROM "{name}"'
-                " WHERE idx = ? AND stage = 0 AND kind < 3 GROUP BY value ORDER BY value",
+                " WHERE idx = ? AND kind < 3 GROUP BY value ORDER BY value",
                 (request.index,),
             )
             return wire.Groups(request.table, tuple(rows.fetchall()))
         found: dict[bytes, tuple[int, int]] = {}
         for value, label in self._connection.execute(
-            f'SELECT value, {_LABEL} FROM "{name}" WHERE idx = ? AND stage = 0 AND kind < 3',
+            f'SELECT value, {_LABEL} FROM "{name}" WHERE idx = ? AND kind < 3',
             (request.index,),
         ):
             if label in passed:
@@ -197,7 +212,7 @@ class VisibleReader:
         found: dict[bytes, list[int]] = {}
         for value, label in self._connection.execute(
             f'SELECT value, {_LABEL} FROM "{relation("visible", side.table)}"'
-            " WHERE idx = ? AND stage = 0 AND kind < 3",
+            " WHERE idx = ? AND kind < 3",
             (side.index,),
         ):
             if passed is None or label in passed:
@@ -218,14 +233,13 @@ class VisibleReader:
     def _test(self, name: str, test: wire.VisibleTest, passed: set[int] | None) -> set[int]:
         if test.kind == "compare":
             return self._compared(name, test, passed)
-        start = f'SELECT {_LABEL} FROM "{name}" WHERE idx = ? AND stage = 0 AND kind < 3'
+        start = f'SELECT {_LABEL} FROM "{name}" WHERE idx = ? AND kind < 3'
         if test.kind == "tag":
             found: set[int] = set()
             for first in range(0, len(test.values), _MARKS):
                 part = test.values[first : first + _MARKS]
-                marks = ",".join("?" * len(part))
                 rows = self._connection.execute(
-                    f"{start} AND value IN ({marks})", (test.index, *part)
+                    f"{start} AND value IN ({_marks(part)})", (test.index, *part)
                 )
                 found.update(label for (label,) in rows)
             return found
@@ -240,30 +254,51 @@ class VisibleReader:
         return {label for (label,) in self._connection.execute(start, values)}
 
     def _compared(self, name: str, test: wire.VisibleTest, passed: set[int] | None) -> set[int]:
-        """Rows whose ciphertext stands to the tokens as asked for: the whole column is read."""
+        """Rows whose ciphertext stands to the tokens as asked for, among those that may still pass."""
         from indexes.methods.ore import server
 
-        first, last = _span(test.index)
-        cursor = self._connection.execute(
-            f'SELECT {_LABEL}, value FROM "{name}" WHERE id BETWEEN ? AND ? AND stage = 0',
-            (first, last),
-        )
         found: set[int] = set()
         low, high = test.values
-        while part := cursor.fetchmany(_COMPARED_AT_ONCE):
-            if passed is not None:
-                part = [row for row in part if row[0] in passed]
-            try:
-                stored = server.gathered([value for _, value in part], low or high)
-                inside = server.within(stored, low, high, test.low_open, test.high_open)
-            except (server.TokenError, TypeError):
-                raise err(
-                    ProgrammingError,
-                    "E_VISIBLE_MISFIT",
-                    "a token does not fit the values of its index",
-                ) from None
-            found.update(part[place][0] for place in inside.nonzero()[0].tolist())
+        try:
+            for token in filter(None, (low, high)):
+                server.shape_of(token)
+        except server.TokenError:
+            raise err(ProgrammingError, "E_VISIBLE_MISFIT", "a token is malformed") from None
+        for part in self._column(name, test.index, passed):
+            inside: Sequence[int] = range(len(part))
+            if low or high:
+                try:
+                    stored = server.gathered([value for _, value in part], low or high)
+                    within = server.within(stored, low, high, test.low_open, test.high_open)
+                except (server.TokenError, TypeError):
+                    raise err(
+                        TamperError,
+                        "E_STORE_DAMAGED",
+                        "a value of a server-visible index is none of that index",
+                    ) from None
+                inside = within.nonzero()[0].tolist()
+            found.update(part[place][0] for place in inside)
         return found
+
+    def _column(
+        self, name: str, index: int, passed: set[int] | None
+    ) -> Iterator[list[tuple[int, bytes]]]:
+        """Labels and values of an index of kind ``compare``, in parts; of few labels only theirs."""
+        chosen = f'SELECT {_LABEL}, value FROM "{name}" WHERE kind = 3 AND id'
+        if passed is not None and len(passed) <= _COMPARED_AT_ONCE:
+            numbers = sorted(ids.entry_id(index, label) for label in passed)
+            yield [
+                row
+                for first in range(0, len(numbers), _MARKS)
+                for row in self._connection.execute(
+                    f"{chosen} IN ({_marks(numbers[first : first + _MARKS])})",
+                    numbers[first : first + _MARKS],
+                )
+            ]
+            return
+        cursor = self._connection.execute(f"{chosen} BETWEEN ? AND ?", _span(index))
+        while part := cursor.fetchmany(_COMPARED_AT_ONCE):
+            yield [row for row in part if passed is None or row[0] in passed]
 
     def _first(self, request: wire.ReadVisible, passed: set[int] | None) -> Iterator[int]:
         """The first rows of an order, and those that tie with the last of them."""
@@ -271,7 +306,7 @@ class VisibleReader:
         left, bound = request.limit, None
         for value, label in self._connection.execute(
             f'SELECT value, {_LABEL} FROM "{relation("visible", request.table)}"'
-            f" WHERE idx = ? AND stage = 0 AND kind < 3 ORDER BY value {direction}",
+            f" WHERE idx = ? AND kind < 3 ORDER BY value {direction}",
             (request.order,),
         ):
             if left == 0 and value != bound:
@@ -279,6 +314,10 @@ class VisibleReader:
             if passed is None or label in passed:
                 left, bound = max(left - 1, 0), value
                 yield label
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _blob(kind: object, value: object) -> bytes:

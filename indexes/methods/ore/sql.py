@@ -1,7 +1,7 @@
 """The keyless comparison as a function for PostgreSQL 13 or newer, under the mask `sha256`.
 
-It uses nothing but built-in functions, stops at the first block that differs, and fails on a token or
-ciphertext that no client makes.
+It uses nothing but built-in functions, stops at the first block that differs, and fails on what no client
+makes: on a token as data exception (22000), on a ciphertext as corrupted data (XX001).
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ DECLARE
     cell integer;
 BEGIN
     IF get_byte(token, 0) <> 1 OR get_byte(token, 1) <> 1 OR get_byte(token, 2) <> 4
-        OR length(token) <> 4 + 17 * blocks OR blocks <> get_byte(token, 3) / 4
-        OR length(ciphertext) <> 16 + 4 * blocks THEN
-        RAISE EXCEPTION USING ERRCODE = 'data_exception', MESSAGE = 'no token of this index';
+        OR length(token) <> 4 + 17 * blocks OR blocks <> get_byte(token, 3) / 4 THEN
+        RAISE EXCEPTION USING ERRCODE = 'data_exception', MESSAGE = 'no token of this mask';
+    END IF;
+    IF length(ciphertext) <> 16 + 4 * blocks THEN
+        RAISE EXCEPTION USING ERRCODE = 'data_corrupted', MESSAGE = 'no value of this index';
     END IF;
     FOR block IN 0 .. blocks - 1 LOOP
         slot := get_byte(token, 4 + 17 * block);
@@ -34,7 +36,7 @@ BEGIN
         ELSIF cell = 2 THEN
             RETURN 1;
         ELSIF cell = 3 THEN
-            RAISE EXCEPTION USING ERRCODE = 'data_exception', MESSAGE = 'no token of this index';
+            RAISE EXCEPTION USING ERRCODE = 'data_corrupted', MESSAGE = 'no value of this index';
         END IF;
     END LOOP;
     RETURN 0;
