@@ -8,19 +8,17 @@ makes up a whole table of some size brings statistics with it, since the values 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from indexes.errors import IntegrityFailure
 from indexes.multimap import hashed, postings
-from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.postings import PostingBatch
 from indexes.multimap.segment import SegmentInfo
 from indexes.records.liveness import LivenessEntry
 
-from .arrow import Ordinals
 from .catalog import Table
-from .compaction import key_width
+from .compaction import built_sorted
 from .keyspace import TableKeys, scheme_of
 from .manifest import Totals, add_totals
 from .overlay import NewRows, UniqueWords
@@ -50,7 +48,7 @@ class BulkLoad:
         self._staging = staging
         self._entries: dict[int, LivenessEntry] = {}
         self._batches: list[PostingBatch] = []
-        self._ranges: dict[int, list[tuple[npt.NDArray[np.uint64], Ordinals]]] = {}
+        self._ranges: dict[int, list[SortedEntries]] = {}
         self._statistics: Totals = {}
         self._segments: list[SegmentInfo] | None = None
         self._sample = automatic(table, table.indexes, keys.value_words) if whole else None
@@ -88,7 +86,7 @@ class BulkLoad:
                 self._staging.visible(scheme_of(self._table, self._keys, index), labels, values)
         self.unique_words.append(rows.unique_words)
         self.postings += sum(map(len, rows.hashed))
-        self.postings += sum(len(ordinals) for _, ordinals in rows.ranges.values())
+        self.postings += sum(map(len, rows.ranges.values()))
 
     def unique(self, index_id: int) -> bool:
         """Whether no two rows loaded have the same value in a unique index."""
@@ -134,16 +132,8 @@ class BulkLoad:
             segments.append(self._staging.segment(built))
             self._batches.clear()
         for index_id, parts in sorted(self._ranges.items()):
-            index = next(one for one in table.indexes if one.id == index_id)
-            built = sorted_segments.build(
-                np.concatenate([part[0] for part in parts]),
-                np.concatenate([part[1] for part in parts]),
-                keys.sorted_key(index_id),
-                table.id,
-                self._staging.number(),
-                index_id,
-                key_width(table, index),
-            )
+            joined = SortedEntries.join(parts)
+            built = built_sorted(table, keys, index_id, joined, self._staging.number())
             segments.append(self._staging.segment(built))
         self._ranges.clear()
         return segments

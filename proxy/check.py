@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from encdb import wire
 from encdb.errors import EncdbError
@@ -19,8 +18,9 @@ from indexes.errors import IntegrityFailure
 from indexes.labels import BLOCK
 from indexes.methods import equality
 from indexes.multimap import merge, postings
+from indexes.multimap.batches import Ragged, SortedEntries
 from indexes.multimap.postings import EncodedLists, PostingBatch
-from indexes.multimap.segment import HASHED
+from indexes.multimap.segment import HASHED, dictionary_id
 from indexes.records.pack import DIRECTORY_COLUMN, pack_address
 
 from .arrow import Ordinals, one_array
@@ -204,7 +204,12 @@ class TableChecker:
                 words, valid = part.unique_words[index.id]
                 if len(np.unique(words[valid])) != int(valid.sum()):
                     return f'"{index.name}" holds a value twice'
-        return self._hashed(derived) or self._sorted(derived) or self._totals(derived)
+        return (
+            self._hashed(derived)
+            or self._sorted(derived)
+            or self._dictionaries(derived)
+            or self._totals(derived)
+        )
 
     def _derived(self) -> Iterator[NewRows]:
         live = self._view.live()
@@ -237,13 +242,24 @@ class TableChecker:
     def _sorted(self, derived: list[NewRows]) -> str | None:
         for index in self.table.indexes:
             if index.method == "range":
-                stored = [reader.all() for reader in self.state.segments.sorted(index.id)]
-                stored.append(self.state.recent_index.entries(index.id))
-                parts = [part.ranges[index.id] for part in derived if index.id in part.ranges]
-                found = in_order(*merge.merge_entries(stored, self._view.live_mask))
-                expected = in_order(*merge.merge_entries(parts))
-                if not all(map(np.array_equal, found, expected)):
+                stored = merge.merge_entries(self._entries(index.id), self._view.live_mask)
+                if not same_entries(stored, derived_entries(index.id, derived)):
                     return f'"{index.name}" differs from the rows'
+        return None
+
+    def _entries(self, index_id: int) -> list[SortedEntries]:
+        """Every entry of a range index or dictionary, live or not."""
+        stored = [reader.all() for reader in self.state.segments.sorted(index_id)]
+        return [*stored, self.state.recent_index.entries(index_id)]
+
+    def _dictionaries(self, derived: list[NewRows]) -> str | None:
+        """Each dictionary has every term of the rows; those of rows that are gone may linger in it."""
+        for index in self.table.indexes:
+            number = dictionary_id(index.id)
+            stored = merge.distinct(SortedEntries.join(self._entries(number)))
+            both = SortedEntries.join([stored, derived_entries(number, derived)])
+            if len(merge.distinct(both)) != len(stored):
+                return f'the dictionary of "{index.name}" lacks a term'
         return None
 
     def _totals(self, derived: list[NewRows]) -> str | None:
@@ -273,12 +289,24 @@ def expected_tokens(index: Index, derived: list[NewRows]) -> list[int]:
     return sums
 
 
-def in_order(
-    keys: npt.NDArray[np.uint64], ordinals: Ordinals
-) -> tuple[npt.NDArray[np.uint64], Ordinals]:
-    """Sorted entries by key and then by ordinal."""
-    order = np.lexsort((ordinals, keys[:, 1], keys[:, 0]))
-    return keys[order], ordinals[order]
+def derived_entries(index_id: int, derived: list[NewRows]) -> SortedEntries:
+    """Sorted entries that the rows must have in one index or dictionary."""
+    return SortedEntries.join(part.ranges[index_id] for part in derived if index_id in part.ranges)
+
+
+def same_entries(left: SortedEntries, right: SortedEntries) -> bool:
+    """Whether two sets of entries, one or none of each row, are the same."""
+    first, second = (one.take(np.argsort(one.ordinals)) for one in (left, right))
+    same = np.array_equal(first.keys, second.keys)
+    same = same and np.array_equal(first.ordinals, second.ordinals)
+    return same and same_values(first.values, second.values)
+
+
+def same_values(left: Ragged | None, right: Ragged | None) -> bool:
+    """Whether two sequences of values are equal."""
+    if left is None or right is None:
+        return left is right
+    return np.array_equal(left.offsets, right.offsets) and np.array_equal(left.flat, right.flat)
 
 
 def same_postings(left: EncodedLists, right: EncodedLists) -> bool:
@@ -308,6 +336,7 @@ def equal_batches(one: PostingBatch, two: PostingBatch) -> bool:
         np.array_equal(one.words, two.words)
         and np.array_equal(one.ordinals, two.ordinals)
         and np.array_equal(one.payload, two.payload)
+        and same_values(one.values, two.values)
     ):
         return False
     if one.positions is None or two.positions is None:

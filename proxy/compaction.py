@@ -17,12 +17,20 @@ from indexes.errors import IntegrityFailure
 from indexes.methods import equality
 from indexes.multimap import hashed, merge, postings
 from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.postings import PostingBatch
-from indexes.multimap.segment import HASHED, SegmentInfo
+from indexes.multimap.segment import (
+    HASHED,
+    BuiltSegment,
+    SegmentInfo,
+    is_dictionary,
+    owner,
+)
 
 from .arrow import Chunked, Ordinals, chunked, one_array, reorder
 from .catalog import Index, Table
 from .execute.view import TableView, as_array
+from .keyspace import TableKeys
 from .manifest import add_totals
 from .overlay import NewRows, TableOverlay
 from .settled import BLOCK_BITS, LOW_MASK
@@ -30,7 +38,6 @@ from .staging import ManifestChange, Staging, bitmap_without
 from .state import TableState
 from .statistics.sample import AUTOMATIC_ROWS, automatic
 
-Keys = npt.NDArray[np.uint64]
 PENDING_DELTAS = 1_024
 PENDING_POSTINGS = 64 << 10
 PENDING_BYTES = 4 << 20
@@ -178,11 +185,9 @@ def _fold_postings(
     stage_hashed(state, staging, change, [batch for batch in batches if len(batch)])
     index_ids = {one for source in sources for one in source.sorted_indexes()}
     for index_id in sorted(index_ids):
-        parts = [source.entries(index_id) for source in sources]
-        keys = np.concatenate([part[0] for part in parts])
-        ordinals = np.concatenate([part[1] for part in parts])
-        mask = np.isin(ordinals, live)
-        stage_sorted(state, staging, change, index_id, keys[mask], ordinals[mask])
+        entries = SortedEntries.join(source.entries(index_id) for source in sources)
+        kept = keep_entries(index_id, entries, live)
+        stage_sorted(state, staging, change, index_id, kept)
 
 
 def stage_hashed(
@@ -200,23 +205,30 @@ def stage_sorted(
     staging: Staging,
     change: ManifestChange,
     index_id: int,
-    keys: Keys,
-    ordinals: Ordinals,
+    entries: SortedEntries,
 ) -> None:
     """Build and stage one sorted segment of these entries, if there are any."""
-    index = index_by_id(state.table, index_id)
-    if index is None or len(ordinals) == 0:
-        return
-    built = sorted_segments.build(
-        keys,
-        ordinals,
-        state.keys.sorted_key(index_id),
-        state.table.id,
-        staging.number(),
-        index_id,
-        key_width(state.table, index),
-    )
-    change.segments.append(staging.segment(built))
+    if index_by_id(state.table, owner(index_id)) is not None and len(entries):
+        built = built_sorted(state.table, state.keys, index_id, entries, staging.number())
+        change.segments.append(staging.segment(built))
+
+
+def built_sorted(
+    table: Table, keys: TableKeys, index_id: int, entries: SortedEntries, segment: int
+) -> BuiltSegment:
+    """The segment of these entries of a range index or dictionary of the table.
+
+    Equal entries of a dictionary become one.
+    """
+    if is_dictionary(index_id):
+        entries, width = merge.distinct(entries), 16
+    else:
+        index = index_by_id(table, index_id)
+        if index is None:
+            raise ValueError("the index is one of the table's")
+        width = key_width(table, index)
+    key = keys.sorted_key(index_id)
+    return sorted_segments.build(entries, key, table.id, segment, index_id, width)
 
 
 def index_by_id(table: Table, index_id: int) -> Index | None:
@@ -243,6 +255,13 @@ def keep(batch: PostingBatch, live: Ordinals) -> PostingBatch:
     """The postings whose ordinal is among ``live``."""
     mask = np.isin(batch.ordinals, live)
     return batch if mask.all() else batch.take(np.flatnonzero(mask))
+
+
+def keep_entries(index_id: int, entries: SortedEntries, live: Ordinals) -> SortedEntries:
+    """The entries whose ordinal is among ``live``; those of a dictionary belong to no row and stay."""
+    if is_dictionary(index_id):
+        return entries if len(live) else SortedEntries.empty()
+    return entries.where(np.isin(entries.ordinals, live))
 
 
 def _fold_keys(
@@ -282,8 +301,9 @@ def join_segments(
             change.segments.append(staging.segment(built))
         return
     entries = [state.segments.sorted_reader(info).all() for info in group]
-    keys, ordinals = merge.merge_entries(entries, state.settled.live_mask)
-    stage_sorted(state, staging, change, group[0].index, keys, ordinals)
+    index_id = group[0].index
+    live = None if is_dictionary(index_id) else state.settled.live_mask
+    stage_sorted(state, staging, change, index_id, merge.merge_entries(entries, live))
 
 
 def alive(rows: NewRows, overlay: TableOverlay) -> npt.NDArray[np.bool_]:

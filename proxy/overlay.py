@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.postings import PostingBatch
 
 from .arrow import Ordinals, reorder_batch
@@ -30,7 +31,7 @@ class NewRows:
         ordinals: int64[n], ascending.
         rows: n rows, all columns in table order.
         hashed: postings of the hashed indexes.
-        ranges: per range index, keys uint64[m, 2] and ordinals int64[m].
+        ranges: entries of each range index, and of each term dictionary, by id.
         tags: per unique index, uint8[n, 16] and which rows have one (none with a NULL).
         statistics: per keyword index, documents and tokens of each field.
         unique_words: per unique index, the index words uint64[n] and which rows have one.
@@ -40,7 +41,7 @@ class NewRows:
     ordinals: Ordinals
     rows: pa.RecordBatch
     hashed: list[PostingBatch] = field(default_factory=list)
-    ranges: Mapping[int, tuple[npt.NDArray[np.uint64], Ordinals]] = field(default_factory=dict)
+    ranges: Mapping[int, SortedEntries] = field(default_factory=dict)
     tags: Mapping[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]] = field(
         default_factory=dict
     )

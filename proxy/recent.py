@@ -12,15 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.delta import DeltaBody
 from indexes.multimap.postings import PostingBatch
 
 Keys = npt.NDArray[np.uint64]
 Ordinals = npt.NDArray[np.int64]
 Key128 = tuple[int, int]
-
-EMPTY_KEYS: Keys = np.empty((0, 2), dtype=np.uint64)
-EMPTY_ORDINALS: Ordinals = np.empty(0, dtype=np.int64)
 
 
 class RecentIndex:
@@ -29,7 +27,7 @@ class RecentIndex:
     def __init__(self) -> None:
         self._places: dict[int, list[tuple[int, int]]] = {}
         self._batches: list[PostingBatch] = []
-        self._sorted: dict[int, list[tuple[Keys, Ordinals]]] = {}
+        self._sorted: dict[int, list[SortedEntries]] = {}
         self.postings_count = 0
 
     def add(self, body: DeltaBody) -> None:
@@ -37,7 +35,7 @@ class RecentIndex:
         self.add_parts(body.hashed, body.sorted)
 
     def add_parts(
-        self, hashed: Sequence[PostingBatch], ranges: Mapping[int, tuple[Keys, Ordinals]]
+        self, hashed: Sequence[PostingBatch], ranges: Mapping[int, SortedEntries]
     ) -> None:
         """Take in batches of postings and, per range index, sorted entries."""
         for batch in hashed:
@@ -52,7 +50,7 @@ class RecentIndex:
             self.postings_count += len(batch.words)
         for index_id, entries in ranges.items():
             self._sorted.setdefault(index_id, []).append(entries)
-            self.postings_count += len(entries[1])
+            self.postings_count += len(entries)
 
     def ordinals(self, words: Iterable[int]) -> list[int]:
         """Ordinals listed under any of the words, live or not, unsorted."""
@@ -76,32 +74,31 @@ class RecentIndex:
             ]
         )
 
-    def entries(self, index_id: int) -> tuple[Keys, Ordinals]:
-        """All sorted entries of one range index, in no order."""
+    def entries(self, index_id: int) -> SortedEntries:
+        """All sorted entries of one range index or dictionary, in no order."""
         parts = self._sorted.get(index_id)
         if not parts:
-            return EMPTY_KEYS, EMPTY_ORDINALS
+            return SortedEntries.empty()
         if len(parts) > 1:
-            merged = (
-                np.concatenate([keys for keys, _ in parts]),
-                np.concatenate([ordinals for _, ordinals in parts]),
-            )
-            parts[:] = [merged]
+            parts[:] = [SortedEntries.join(parts)]
         return parts[0]
 
+    def range(self, index_id: int, low: Key128 | None, high: Key128 | None) -> SortedEntries:
+        """Entries whose key lies in [low, high], both ends included, live or not, in no order."""
+        entries = self.entries(index_id)
+        return entries.where(key_mask(entries.keys, low, high))
+
     def between(self, index_id: int, low: Key128 | None, high: Key128 | None) -> Ordinals:
-        """Ordinals whose key lies in [low, high], both ends included, live or not."""
-        keys, ordinals = self.entries(index_id)
-        if len(ordinals) == 0:
-            return EMPTY_ORDINALS
-        return ordinals[key_mask(keys, low, high)]
+        """Ordinals of the entries of `range`."""
+        entries = self.entries(index_id)
+        return entries.ordinals[key_mask(entries.keys, low, high)]
 
     def batches(self) -> list[PostingBatch]:
         """Every batch of postings, for a merge."""
         return self._batches
 
     def sorted_indexes(self) -> list[int]:
-        """Ids of the range indexes that have entries here."""
+        """Ids of the range indexes and dictionaries that have entries here."""
         return list(self._sorted)
 
 

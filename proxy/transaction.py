@@ -15,18 +15,18 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from encdb import wire
 from encdb.errors import ConflictError, err
 from encdb.stores.base import Store
+from indexes.multimap.batches import Shape, SortedEntries
 from indexes.multimap.delta import DeltaBody, encode_delta
 from indexes.multimap.postings import PostingBatch
 from indexes.records.row import row_aad
 from indexes.seal import pad
 
 from . import compaction
-from .arrow import Ordinals, one_batch, reorder_batch
+from .arrow import one_batch, reorder_batch
 from .bulk import BulkLoad
 from .catalog import Catalog
 from .claims import PATIENCE_SECONDS, Claims, Pauses, commit_patiently, require_free
@@ -474,22 +474,22 @@ def released(
 def live_postings(overlay: TableOverlay) -> list[PostingBatch]:
     """Postings of the transaction's own live rows, one batch per shape."""
     live = overlay.live()
-    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
+    shapes: dict[Shape, list[PostingBatch]] = {}
     for batch in overlay.index.batches():
         shapes.setdefault(batch.shape, []).append(batch)
     kept = [compaction.keep(PostingBatch.join(group), live) for group in shapes.values()]
     return [batch for batch in kept if len(batch)]
 
 
-def live_entries(overlay: TableOverlay) -> dict[int, tuple[npt.NDArray[np.uint64], Ordinals]]:
-    """Sorted entries of the transaction's own live rows, per range index."""
+def live_entries(overlay: TableOverlay) -> dict[int, SortedEntries]:
+    """Sorted entries of the transaction's own live rows by index, and of dictionaries, if there are any."""
     live = overlay.live()
     result = {}
     for index_id in overlay.index.sorted_indexes():
-        keys, ordinals = overlay.index.entries(index_id)
-        mask = np.isin(ordinals, live)
-        if mask.any():
-            result[index_id] = (keys[mask], ordinals[mask])
+        entries = overlay.index.entries(index_id)
+        kept = compaction.keep_entries(index_id, entries, live)
+        if len(kept):
+            result[index_id] = kept
     return result
 
 

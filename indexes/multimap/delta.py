@@ -23,6 +23,7 @@ import numpy as np
 
 from indexes.errors import IntegrityFailure
 from indexes.multimap.arrays import I64, U32, U64, offsets_of, range_index
+from indexes.multimap.batches import MAX_VALUE, Ragged, SortedEntries
 from indexes.multimap.paging import octave
 from indexes.multimap.postings import Positions, PostingBatch
 
@@ -47,7 +48,7 @@ class DeltaBody:
             under that epoch, or, with n = 0, the merge that made the epoch.
         added, removed: int64 ordinals, ascending and distinct.
         hashed: postings for the table's hashed segments, one batch per shape or index.
-        sorted: per range index id (keys uint64[n, 2], ordinals int64[n]).
+        sorted: the entries of each range index, and of each term dictionary, by id.
         stats: per keyword index id signed changes (documents, tokens per field).
     """
 
@@ -63,14 +64,13 @@ class DeltaBody:
     added: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     removed: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     hashed: list[PostingBatch] = field(default_factory=list)
-    sorted: dict[int, tuple[U64, I64]] = field(default_factory=dict)
+    sorted: dict[int, SortedEntries] = field(default_factory=dict)
     stats: dict[int, tuple[int, list[int]]] = field(default_factory=dict)
 
     @property
     def postings(self) -> int:
         """Postings and sorted entries together, the measure of when to merge."""
-        entries = sum(len(ordinals) for _, ordinals in self.sorted.values())
-        return sum(len(batch) for batch in self.hashed) + entries
+        return sum(map(len, self.hashed)) + sum(map(len, self.sorted.values()))
 
 
 def delta_class(size: int) -> int:
@@ -85,6 +85,7 @@ def encode_delta(body: DeltaBody) -> bytes:
 
     Raises:
         ValueError: an identifier of the wrong length, or ordinals that do not ascend.
+        EncodingRefused: a value of more than 2,048 bytes.
     """
     if len(body.incarnation) != 16 or len(body.txn) != 16:
         raise ValueError("incarnation and txn are 16 bytes")
@@ -93,7 +94,7 @@ def encode_delta(body: DeltaBody) -> bytes:
     columns = _Writer()
     added, removed = columns.runs(body.added), columns.runs(body.removed)
     hashed = [columns.batch(batch) for batch in body.hashed]
-    ranges = {index: columns.entries(*pair) for index, pair in body.sorted.items()}
+    ranges = {index: columns.entries(entries) for index, entries in body.sorted.items()}
     head = cbor2.dumps(
         [
             VERSION,
@@ -205,13 +206,22 @@ class _Writer:
     def batch(self, batch: PostingBatch) -> list[Any]:
         spec = [self.column(batch.words), self.column(batch.ordinals)]
         payload = [self.column(batch.payload[:, c]) for c in range(batch.payload.shape[1])]
-        if batch.positions is None:
-            return [*spec, payload]
-        sizes = self.column(np.diff(batch.positions.offsets))
-        return [*spec, payload, sizes, self.column(batch.positions.flat)]
+        places = batch.positions
+        positions: list[list[int] | None] = [] if batch.values is None else [None, None]
+        if places is not None:
+            positions = [self.column(np.diff(places.offsets)), self.column(places.flat)]
+        return [*spec, payload, *positions, *self.values(batch.values)]
 
-    def entries(self, keys: U64, ordinals: I64) -> list[Any]:
-        return [self.column(keys[:, 0]), self.column(keys[:, 1]), self.column(ordinals)]
+    def entries(self, entries: SortedEntries) -> list[Any]:
+        keys = entries.keys
+        spec = [self.column(keys[:, 0]), self.column(keys[:, 1]), self.column(entries.ordinals)]
+        return [*spec, *self.values(entries.values)]
+
+    def values(self, values: Ragged | None) -> list[Any]:
+        if values is None:
+            return []
+        values.require_fitting()
+        return [self.column(values.sizes), self.column(values.flat)]
 
 
 class _Reader:
@@ -257,17 +267,24 @@ class _Reader:
         for c, column in enumerate(spec[2]):
             payload[:, c] = self.narrow(column)
         positions = None
-        if len(spec) == 5:
+        if len(spec) > 3 and spec[3] is not None:
             offsets = offsets_of(self.signed(spec[3]))
             flat = self.narrow(spec[4])
             if int(offsets[-1]) != len(flat) or (np.diff(offsets) < 0).any():
                 raise IntegrityFailure
             positions = Positions(flat, offsets)
-        return PostingBatch(words, ordinals, payload, positions)
+        return PostingBatch(words, ordinals, payload, positions, self.values(spec[5:]))
 
-    def entries(self, spec: list[Any]) -> tuple[U64, I64]:
+    def entries(self, spec: list[Any]) -> SortedEntries:
         keys = np.stack([self.column(spec[0]), self.column(spec[1])], axis=1)
-        ordinals = self.signed(spec[2])
-        if len(keys) != len(ordinals):
+        return SortedEntries(keys, self.signed(spec[2]), self.values(spec[3:]))
+
+    def values(self, spec: list[Any]) -> Ragged | None:
+        if not spec:
+            return None
+        sizes, flat = self.signed(spec[0]), self.column(spec[1])
+        if len(sizes) and not 0 <= int(sizes.min()) <= int(sizes.max()) <= MAX_VALUE:
             raise IntegrityFailure
-        return keys, ordinals
+        if int(sizes.sum()) != len(flat) or (len(flat) and int(flat.max()) >> 8):
+            raise IntegrityFailure
+        return Ragged(flat.astype(np.uint8), offsets_of(sizes))

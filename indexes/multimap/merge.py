@@ -17,7 +17,8 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from indexes.multimap.arrays import I64, U64
+from indexes.multimap.arrays import I64, Mask, offsets_of, take_ranges
+from indexes.multimap.batches import Ragged, SortedEntries
 from indexes.multimap.postings import Live
 from indexes.multimap.segment import LIVENESS
 
@@ -45,15 +46,52 @@ class Sized(Protocol):
 _S = TypeVar("_S", bound=Sized)
 
 
-def merge_entries(sources: Iterable[tuple[U64, I64]], live: Live | None = None) -> tuple[U64, I64]:
-    """All (keys uint64[n, 2], ordinals int64[n]) of sorted sources whose ordinal is live, unsorted."""
-    keys, ordinals = [np.zeros((0, 2), dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
-    for source_keys, source_ordinals in sources:
-        alive = None if live is None else live(source_ordinals)
-        keep = alive is None or bool(alive.all())
-        keys.append(source_keys if keep else source_keys[alive])
-        ordinals.append(source_ordinals if keep else source_ordinals[alive])
-    return np.concatenate(keys), np.concatenate(ordinals)
+def merge_entries(sources: Iterable[SortedEntries], live: Live | None = None) -> SortedEntries:
+    """All entries of sorted sources whose ordinal is live, unsorted."""
+    return SortedEntries.join(
+        source if live is None else source.where(live(source.ordinals)) for source in sources
+    )
+
+
+def distinct(entries: SortedEntries) -> SortedEntries:
+    """Each (key, value) once, ascending by key: the entries of a dictionary, whose ordinals are all 0."""
+    if not len(entries):
+        return entries
+    sizes = (
+        np.zeros(len(entries), dtype=np.int64) if entries.values is None else entries.values.sizes
+    )
+    ordered = entries.take(np.lexsort((sizes, entries.keys[:, 1], entries.keys[:, 0])))
+    # A run has one key and one size; mostly all its values are equal to the one before.
+    alike = (ordered.keys[1:] == ordered.keys[:-1]).all(axis=1)
+    fresh = np.ones(len(ordered), dtype=np.bool_)
+    if ordered.values is None:
+        fresh[1:] = ~alike
+        return ordered.where(fresh)
+    sizes = ordered.values.sizes
+    alike &= sizes[1:] == sizes[:-1]
+    later = np.flatnonzero(alike) + 1
+    equal = _equal_to_previous(ordered.values, later)
+    fresh[later[equal]] = False
+    runs = np.concatenate(([0], np.cumsum(~alike)))
+    for run in np.unique(runs[later[~equal]]).tolist():
+        members = np.arange(*np.searchsorted(runs, (run, run + 1)))
+        seen: set[bytes] = set()
+        for place, value in zip(members, ordered.values.take(members).tolist(), strict=True):
+            fresh[place] = value not in seen
+            seen.add(value)
+    return ordered.where(fresh)
+
+
+def _equal_to_previous(values: Ragged, places: I64) -> Mask:
+    """Whether the values at `places` are those before them, which are as long: bool[m]."""
+    sizes = values.sizes[places]
+    starts = values.offsets[:-1]
+    differ = take_ranges(values.flat, starts[places], sizes) != take_ranges(
+        values.flat, starts[places - 1], sizes
+    )
+    before = np.concatenate(([0], np.cumsum(differ)))[offsets_of(sizes)]
+    equal: Mask = before[1:] == before[:-1]
+    return equal
 
 
 def choose(infos: Sequence[_S]) -> list[list[_S]]:

@@ -1,14 +1,17 @@
-"""Posting lists: which ordinals hold a term, with a small payload and optional positions for each.
+"""Posting lists: which ordinals hold a term, with a small payload, positions or a value for each.
 
 A batch of postings is encoded into one list per word and back, always for the whole batch at once.
-One list is a stream of LEB128 integers (`varint`):
+One list is a stream of LEB128 integers (`varint`), and behind it the values:
 
-    kind, [count,] gaps…, payload column 0…, payload column 1…, [position counts…, position gaps…]
+    kind, [count,] gaps…, payload column 0…, payload column 1…, [position counts…,] [value sizes…,]
+    [position gaps…] | [values…]
 
 - kind: one byte, bits 0 to 2 payload columns k, bit 3 positions present, bit 4 the list holds one posting
-  and has no count, bits 5 and 6 the layout version (1).
+  and has no count, bits 5 and 6 the layout: 1 without values, 2 with values.
 - gaps: the first ordinal, then differences; ordinals ascend and may repeat (one posting per field).
 - position gaps: per posting the first position, then differences; positions ascend.
+- values: bytes as they are, one after another. No index has positions and values; a list has both where
+  words of two indexes collide.
 
 Columns rather than tuples keep small numbers together and let a decoder work on slices.
 
@@ -32,10 +35,19 @@ from indexes.multimap.arrays import (
     Mask,
     offsets_of,
     order_by,
+    put_ranges,
     range_index,
     take_ranges,
 )
-from indexes.multimap.batches import DecodedList, EncodedLists, Positions, PostingBatch
+from indexes.multimap.batches import (
+    MAX_VALUE,
+    DecodedList,
+    EncodedLists,
+    Positions,
+    PostingBatch,
+    Ragged,
+    Shape,
+)
 
 __all__ = [
     "DecodedList",
@@ -43,6 +55,7 @@ __all__ = [
     "Live",
     "Positions",
     "PostingBatch",
+    "Ragged",
     "combine",
     "counts",
     "decode",
@@ -56,8 +69,10 @@ __all__ = [
 Live = Callable[[I64], Mask]
 """Maps int64[n] ordinals to bool[n], true where the row is live."""
 
-_VERSION = 1 << 5
-_VERSION_MASK = 3 << 5
+_PLAIN = 1 << 5
+_VALUED = 2 << 5
+_LAYOUTS = (_PLAIN, _VALUED)
+_LAYOUT_MASK = 3 << 5
 _SINGLE = 1 << 4
 _POSITIONS = 1 << 3
 _COLUMNS = 7
@@ -70,6 +85,7 @@ def encode(batch: PostingBatch) -> EncodedLists:
 
     Raises:
         ValueError: a negative ordinal, or positions that do not ascend within a posting.
+        EncodingRefused: a value of more than 2,048 bytes.
     """
     n = len(batch)
     if not n:
@@ -81,19 +97,22 @@ def encode(batch: PostingBatch) -> EncodedLists:
     words, ordinals = sorted_batch.words, sorted_batch.ordinals
     firsts = np.flatnonzero(np.concatenate(([True], words[1:] != words[:-1])))
     counts = np.diff(firsts, append=n)
-    columns, positions = batch.payload.shape[1], sorted_batch.positions
+    columns, positions, kept = batch.payload.shape[1], sorted_batch.positions, sorted_batch.values
 
     gaps = ordinals.copy()
     gaps[1:] -= ordinals[:-1]
     gaps[firsts] = ordinals[firsts]
     body = [gaps.view(np.uint64)] + [sorted_batch.payload[:, c] for c in range(columns)]
-    kind = _VERSION | columns
+    kind = columns | (_PLAIN if kept is None else _VALUED)
     extra = np.zeros(len(firsts), dtype=np.int64)
     if positions is not None:
         kind |= _POSITIONS
         sizes = np.diff(positions.offsets)
         body.append(sizes.view(np.uint64))
         extra = positions.offsets[firsts + counts] - positions.offsets[firsts]
+    if kept is not None:
+        kept.require_fitting()
+        body.append(kept.sizes.view(np.uint64))
 
     # The stream of all lists: where each list's header, columns and positions go.
     header = 1 + (counts > 1)
@@ -113,7 +132,20 @@ def encode(batch: PostingBatch) -> EncodedLists:
     data, ends = varint.encode(values)
     offsets = np.zeros(len(starts), dtype=np.int64)
     offsets[1:] = ends[starts[1:] - 1]
-    return EncodedLists(words[firsts], data, offsets)
+    lists = EncodedLists(words[firsts], data, offsets)
+    if kept is None:
+        return lists
+    return _with_values(lists, kept.flat, kept.offsets[firsts + counts] - kept.offsets[firsts])
+
+
+def _with_values(lists: EncodedLists, flat: U8, sizes: I64) -> EncodedLists:
+    """Puts `sizes` bytes of values behind each list's stream."""
+    streams = np.diff(lists.offsets)
+    offsets = offsets_of(streams + sizes)
+    data = np.empty(int(offsets[-1]), dtype=np.uint8)
+    put_ranges(data, offsets[:-1], lists.data, streams)
+    put_ranges(data, offsets[:-1] + streams, flat, sizes)
+    return EncodedLists(lists.words, data, offsets)
 
 
 def decode(data: bytes) -> DecodedList:
@@ -122,16 +154,18 @@ def decode(data: bytes) -> DecodedList:
     Raises:
         IntegrityFailure: the bytes are not exactly one list.
     """
-    values, _ = varint.decode(np.frombuffer(data, dtype=np.uint8))
-    if not len(values):
+    raw = np.frombuffer(data, dtype=np.uint8)
+    if not len(raw):
         raise IntegrityFailure
-    kind = int(values[0])
+    kind = int(raw[0])
+    valued = kind & _LAYOUT_MASK == _VALUED
+    stream = _stream_bytes(raw) if valued else len(raw)
+    values, _ = varint.decode(raw[:stream])
     head = 1 if kind & _SINGLE else 2
-    if kind > 0x7F or kind & _VERSION_MASK != _VERSION or len(values) <= head:
+    if kind > 0x7F or kind & _LAYOUT_MASK not in _LAYOUTS or len(values) <= head:
         raise IntegrityFailure
     count = 1 if head == 1 else int(values[1])
-    columns = kind & _COLUMNS
-    width = 1 + columns + (1 if kind & _POSITIONS else 0)
+    columns, width = kind & _COLUMNS, _width_of(kind)
     stop = head + count * width
     if not 0 < count <= len(values) or stop > len(values):
         raise IntegrityFailure
@@ -142,10 +176,50 @@ def decode(data: bytes) -> DecodedList:
     payload = _narrow(body[1 : 1 + columns]).T
     positions = None
     if kind & _POSITIONS:
-        positions = _positions_from(body[-1], values[stop:])
+        positions = _positions_from(body[1 + columns], values[stop:])
     elif stop != len(values):
         raise IntegrityFailure
-    return DecodedList(ordinals, payload, positions)
+    kept = _values_from(body[-1], raw[stream:]) if valued else None
+    return DecodedList(ordinals, payload, positions, kept)
+
+
+def _width_of(kind: int) -> int:
+    """Integers of a posting, apart from the gaps of its positions."""
+    valued = kind & _LAYOUT_MASK == _VALUED
+    return 1 + (kind & _COLUMNS) + bool(kind & _POSITIONS) + valued
+
+
+def _stream_bytes(raw: U8) -> int:
+    """Where the stream of one list with values ends."""
+    kind = int(raw[0])
+    stops = np.flatnonzero(raw < 0x80) + 1
+    head = 1 if kind & _SINGLE else 2
+    if kind > 0x7F or len(stops) < head:
+        raise IntegrityFailure
+    count = 1 if head == 1 else int(varint.decode(raw[1 : stops[1]])[0][0])
+    integers = head + count * _width_of(kind)
+    if not 0 < count <= len(raw) or integers > len(stops):
+        raise IntegrityFailure
+    if kind & _POSITIONS:
+        values, _ = varint.decode(raw[: stops[integers - 1]])
+        first = head + count * (1 + (kind & _COLUMNS))
+        sizes = values[first : first + count]
+        if int(sizes.max()) > len(raw):
+            raise IntegrityFailure
+        integers += int(sizes.sum())
+        if integers > len(stops):
+            raise IntegrityFailure
+    return int(stops[integers - 1])
+
+
+def _values_from(sizes: U64, flat: U8) -> Ragged:
+    """Values from their sizes and the bytes of all of them."""
+    if int(sizes.max()) > MAX_VALUE:
+        raise IntegrityFailure
+    offsets = offsets_of(sizes.view(np.int64))
+    if int(offsets[-1]) != len(flat):
+        raise IntegrityFailure
+    return Ragged(flat, offsets)
 
 
 def explode(lists: EncodedLists) -> list[PostingBatch]:
@@ -163,6 +237,56 @@ def explode_indexed(lists: EncodedLists) -> list[tuple[I64, PostingBatch]]:
     """Like `explode`, with the position in `lists` (int64[n]) of each posting's list."""
     if not len(lists):
         return []
+    if not (lists.offsets[1:] > lists.offsets[:-1]).all():
+        raise IntegrityFailure
+    valued = (lists.data[lists.offsets[:-1]] & np.uint8(_LAYOUT_MASK)) == _VALUED
+    if not valued.any():
+        return _explode_streams(lists, None)
+    plain, rich = np.flatnonzero(~valued), np.flatnonzero(valued)
+    found = []
+    if len(plain):
+        parts = _explode_streams(lists.take(plain), None)
+        found += [(plain[index], batch) for index, batch in parts]
+    parts = _explode_streams(*_split(lists.take(rich)))
+    return found + [(rich[index], batch) for index, batch in parts]
+
+
+def _split(lists: EncodedLists) -> tuple[EncodedLists, EncodedLists]:
+    """The streams of lists with values, and the bytes of their values."""
+    starts, sizes = lists.offsets[:-1], np.diff(lists.offsets)
+    kinds = lists.data[starts].astype(np.int64)
+    if (kinds > 0x7F).any():
+        raise IntegrityFailure
+    single, placed = (kinds & _SINGLE) != 0, (kinds & _POSITIONS) != 0
+    count = counts(lists)
+    if (count < 1).any() or (count > sizes).any():
+        raise IntegrityFailure
+    # The n-th integer of a list ends at its n-th byte below 0x80, for values come behind all of them.
+    stops = np.flatnonzero(lists.data < 0x80) + 1
+    before = np.searchsorted(stops, starts, side="right")
+    integers = np.where(single, 1, 2) + count * (2 + (kinds & _COLUMNS))
+    last = before + integers - 1
+    if (last[~placed] >= len(stops)).any():
+        raise IntegrityFailure
+    streams = stops[np.minimum(last, len(stops) - 1)] - starts
+    # Lists with positions as well are as rare as collisions of words.
+    for i in np.flatnonzero(placed).tolist():
+        streams[i] = _stream_bytes(lists.data[starts[i] : lists.offsets[i + 1]])
+    if (streams > sizes).any():
+        raise IntegrityFailure
+    tails = sizes - streams
+    return (
+        EncodedLists(lists.words, take_ranges(lists.data, starts, streams), offsets_of(streams)),
+        EncodedLists(
+            lists.words, take_ranges(lists.data, starts + streams, tails), offsets_of(tails)
+        ),
+    )
+
+
+def _explode_streams(
+    lists: EncodedLists, tails: EncodedLists | None
+) -> list[tuple[I64, PostingBatch]]:
+    """`explode_indexed` of lists that all have values, in `tails`, or that all have none."""
     values, ends = varint.decode(lists.data)
     # A list must start and end where a value does: exactly one value ends at each boundary.
     stops = np.searchsorted(ends, lists.offsets[1:]) + 1
@@ -172,10 +296,11 @@ def explode_indexed(lists: EncodedLists) -> list[tuple[I64, PostingBatch]]:
     kinds = values[starts]
     result = []
     for kind in np.unique(kinds & np.uint64(~_SINGLE & 0xFFFF_FFFF_FFFF_FFFF)).tolist():
-        if kind > 0x7F or kind & _VERSION_MASK != _VERSION:
+        if kind > 0x7F or kind & _LAYOUT_MASK not in _LAYOUTS:
             raise IntegrityFailure
         chosen = np.flatnonzero((kinds == kind) | (kinds == kind | _SINGLE))
-        result.append(_explode_shape(lists.words, values, starts, stops, chosen, kind))
+        tail = None if tails is None else tails.take(chosen)
+        result.append(_explode_shape(lists.words, values, starts, stops, chosen, kind, tail))
     return result
 
 
@@ -227,17 +352,23 @@ def _narrow(values: U64) -> U32:
 
 
 def _explode_few(lists: EncodedLists) -> list[PostingBatch]:
-    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
+    shapes: dict[Shape, list[PostingBatch]] = {}
     for at, word in enumerate(lists.words):
         one = decode(lists.get(at))
         words = np.full(len(one.ordinals), word, dtype=np.uint64)
-        batch = PostingBatch(words, one.ordinals, one.payload, one.positions)
+        batch = PostingBatch(words, one.ordinals, one.payload, one.positions, one.values)
         shapes.setdefault(batch.shape, []).append(batch)
     return [PostingBatch.join(group) for _, group in sorted(shapes.items())]
 
 
 def _explode_shape(
-    words: U64, values: U64, starts: I64, stops: I64, chosen: I64, kind: int
+    words: U64,
+    values: U64,
+    starts: I64,
+    stops: I64,
+    chosen: I64,
+    kind: int,
+    tail: EncodedLists | None,
 ) -> tuple[I64, PostingBatch]:
     columns, has_positions = kind & _COLUMNS, bool(kind & _POSITIONS)
     begin, stop = starts[chosen], stops[chosen]
@@ -246,7 +377,7 @@ def _explode_shape(
         raise IntegrityFailure
     count = np.where(many, values[begin + 1].view(np.int64), 1)
     begin = begin + 1 + many
-    width = 1 + columns + has_positions
+    width = _width_of(kind)
     if (count < 1).any() or (count > stop - begin).any():
         raise IntegrityFailure
     rest = stop - begin - count * width
@@ -267,14 +398,19 @@ def _explode_shape(
     for column in range(columns):
         place = place + step
         payload[:, column] = _narrow(values[place])
-    positions = None
+    positions = kept = None
     if has_positions:
-        sizes = values[place + step]
+        place = place + step
+        sizes = values[place]
         if (offsets_of(sizes.view(np.int64))[offsets_of(count)] != offsets_of(rest)).any():
             raise IntegrityFailure
         positions = _positions_from(sizes, values[range_index(stop - rest, rest)])
+    if tail is not None:
+        kept = _values_from(values[place + step], tail.data)
+        if (kept.offsets[offsets_of(count)] != tail.offsets).any():
+            raise IntegrityFailure
     index = np.repeat(chosen, count)
-    return index, PostingBatch(words[index], ordinals, payload, positions)
+    return index, PostingBatch(words[index], ordinals, payload, positions, kept)
 
 
 def _with_stop(data: U8, starts: I64, sizes: I64) -> U8:
@@ -287,7 +423,7 @@ def _with_stop(data: U8, starts: I64, sizes: I64) -> U8:
 
 def encode_batches(batches: Iterable[PostingBatch]) -> EncodedLists:
     """Encodes batches of any shapes together, such as the postings of many deltas."""
-    shapes: dict[tuple[int, bool], list[PostingBatch]] = {}
+    shapes: dict[Shape, list[PostingBatch]] = {}
     for batch in batches:
         if len(batch):
             shapes.setdefault(batch.shape, []).append(batch)
@@ -316,9 +452,9 @@ def combine(parts: Sequence[EncodedLists]) -> EncodedLists:
     """Joins lists of different shapes into one ascending set.
 
     A word that occurs in several parts (two indexes colliding in 64 bits, with probability below
-    n² / 2⁶⁵) is widened to the largest shape with zeros and empty positions and encoded as one list. A
-    reader without use for the extra columns ignores them, and a keyword reader ignores postings whose
-    term frequency is 0.
+    n² / 2⁶⁵) is widened to the largest shape with zeros, empty positions and empty values, and encoded as
+    one list. A reader without use for the extra columns ignores them, a keyword reader ignores postings
+    whose term frequency is 0, and a reader of values those whose value is empty.
     """
     parts = [part for part in parts if len(part)]
     if not parts:
@@ -341,6 +477,7 @@ def combine(parts: Sequence[EncodedLists]) -> EncodedLists:
 def _encode_widened(batches: Sequence[PostingBatch]) -> EncodedLists:
     columns = max(batch.payload.shape[1] for batch in batches)
     positions = any(batch.positions is not None for batch in batches)
+    values = any(batch.values is not None for batch in batches)
     wide = []
     for batch in batches:
         payload = np.zeros((len(batch), columns), dtype=np.uint32)
@@ -349,5 +486,6 @@ def _encode_widened(batches: Sequence[PostingBatch]) -> EncodedLists:
         if positions and kept is None:
             nothing = np.zeros(len(batch) + 1, dtype=np.int64)
             kept = Positions(np.zeros(0, dtype=np.uint32), nothing)
-        wide.append(PostingBatch(batch.words, batch.ordinals, payload, kept))
+        held = Ragged.empty(len(batch)) if values and batch.values is None else batch.values
+        wide.append(PostingBatch(batch.words, batch.ordinals, payload, kept, held))
     return encode(PostingBatch.join(wide))

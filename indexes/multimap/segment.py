@@ -31,12 +31,34 @@ STATISTICS: Final = 4
 
 KINDS: Final = frozenset((HASHED, SORTED, LIVENESS, STATISTICS))
 
+DICTIONARY: Final = 1 << 24
+"""Added to the id of a keyword index, the id of its term dictionary: a sorted index of its own."""
+
 MAX_PAGES: Final = 1 << 32
 """Pages are addressed as `segment << 32 | page`."""
 
 MAX_SEGMENT: Final = 1 << 31
 _FIXED_FIELDS: Final = 7
 _MAX_EXTRA: Final = 16
+
+
+def dictionary_id(index: int) -> int:
+    """The id under which the term dictionary of a keyword index keeps its sorted entries."""
+    return index | DICTIONARY
+
+
+def is_dictionary(index: int) -> bool:
+    """Whether an id of a sorted index is that of a term dictionary.
+
+    Entries of a dictionary belong to no row: their ordinal is 0, their key is the first 16 bytes of a
+    term, filled up with zeros, and their value is the term in UTF-8. Equal ones count once.
+    """
+    return bool(index & DICTIONARY)
+
+
+def owner(index: int) -> int:
+    """The id of the index whose entries a sorted index holds: itself, or a dictionary's keyword index."""
+    return index & ~DICTIONARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +68,8 @@ class SegmentInfo:
     Attributes:
         segment: number leased from the store, 0 ≤ segment < 2³¹, never used twice.
         kind: HASHED, SORTED, LIVENESS or STATISTICS.
-        index: the range index of a sorted segment; 0 for segments that a table's indexes share.
+        index: the range index or term dictionary of a sorted segment; 0 for segments that a table's
+            indexes share.
         salt: 32 random bytes of the build attempt.
         pages: all pages, the header and dummies included.
         header_pages: pages 0 … header_pages - 1 are the header.

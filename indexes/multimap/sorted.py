@@ -1,4 +1,4 @@
-"""Sorted segments: immutable (key, ordinal) entries in order, cut into sealed pages.
+"""Sorted segments: immutable (key, ordinal, value) entries in order, cut into sealed pages.
 
 A B+-tree in the manner of Graefe and Larson (ICDE 2001, key normalisation), laid out once: data pages,
 fence pages over them, and the top fences in the header. Entries and fences compare in encoded key
@@ -23,7 +23,7 @@ import numpy as np
 
 from indexes.errors import IntegrityFailure
 from indexes.keys import Key, pack_context
-from indexes.multimap.arrays import I64, U64
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.paging import PageReader, ReadPages, octave, seal_pages, shuffle
 from indexes.multimap.segment import SORTED, BuiltSegment, SegmentInfo
 from indexes.multimap.sorted_pages import (
@@ -31,11 +31,9 @@ from indexes.multimap.sorted_pages import (
     FENCE_BASE,
     FENCE_BYTES,
     Bound,
-    Entries,
     data_pages,
     decode_pages,
     fence_pages,
-    nothing,
     position,
     sort_entries,
 )
@@ -49,13 +47,12 @@ _LARGEST_GROUP = 256
 
 
 def build(
-    keys: U64, ordinals: I64, key: Key, table: int, segment: int, index: int, width: int
+    entries: SortedEntries, key: Key, table: int, segment: int, index: int, width: int
 ) -> BuiltSegment:
     """Sorts entries by (key, ordinal) and lays them out in the pages of a new segment.
 
     Args:
-        keys: uint64[n, 2], high and low halves; low is ignored when the width is 8.
-        ordinals: int64[n], not negative.
+        entries: in any order; the low halves of their keys are ignored when the width is 8.
         key: the table's index key.
         table: opaque table number.
         segment: leased segment number.
@@ -67,13 +64,14 @@ def build(
 
     Raises:
         ValueError: another width, or a negative ordinal.
+        EncodingRefused: a value of more than 2,048 bytes.
     """
     if width not in (8, 16):
         raise ValueError("a sorted key has 8 or 16 bytes")
-    if len(ordinals) and int(ordinals.min()) < 0:
+    if len(entries) and int(entries.ordinals.min()) < 0:
         raise ValueError("an ordinal is negative")
-    keys, ordinals = sort_entries(keys, ordinals, width)
-    data, fences = data_pages(keys, ordinals, width)
+    valued = entries.values is not None
+    data, fences = data_pages(sort_entries(entries, width), width)
     levels = [data]
     while len(fences) > FANOUT:
         page, fences = fence_pages(fences)
@@ -82,7 +80,7 @@ def build(
     flat = header[0]
     flat[:2].view("<u2")[0] = _VERSION
     flat[4:8].view("<u4")[0] = len(fences)
-    flat[8:24].view("<u8")[:] = len(ordinals), len(data)
+    flat[8:24].view("<u8")[:] = len(entries), len(data)
     top = fences.view(np.uint8).reshape(-1)
     flat[_TOP_BASE : _TOP_BASE + len(top)] = top
     body = np.concatenate(levels)
@@ -93,8 +91,8 @@ def build(
         salt=os.urandom(32),
         pages=octave(1 + len(body)),
         header_pages=1,
-        postings=len(ordinals),
-        extra=(width, len(data)),
+        postings=len(entries),
+        extra=(width, len(data), 1) if valued else (width, len(data)),
     )
     shuffled = shuffle(_shuffle_key(key, info), info.pages - 1)
     return BuiltSegment(info, seal_pages(_sealer(key, table, info), header, body, shuffled))
@@ -108,9 +106,12 @@ class SortedReader:
     """
 
     def __init__(self, info: SegmentInfo, key: Key, table: int, read: ReadPages) -> None:
-        if info.kind != SORTED or len(info.extra) != 2 or info.extra[0] not in (8, 16):
+        if info.kind != SORTED or len(info.extra) < 2 or info.extra[0] not in (8, 16):
+            raise IntegrityFailure
+        if info.extra[2:] not in ((), (1,)):
             raise IntegrityFailure
         self._width = int(info.extra[0])
+        self._valued = len(info.extra) == 3
         self._count = int(info.extra[1])
         self._entries = info.postings
         self._pages = PageReader(info, _sealer(key, table, info), _shuffle_key(key, info), read)
@@ -130,16 +131,16 @@ class SortedReader:
     def __len__(self) -> int:
         return self._entries
 
-    def range(self, low: Bound | None, high: Bound | None) -> Entries:
+    def range(self, low: Bound | None, high: Bound | None) -> SortedEntries:
         """Entries with low ≤ key ≤ high, ascending; None is no bound on that side."""
         first, last = self._span(low, high)
         if first >= last:
-            return nothing()
+            return SortedEntries.empty()
         return self._take(first, last, low, high)
 
     def ordered(
         self, descending: bool, low: Bound | None = None, high: Bound | None = None
-    ) -> Iterator[Entries]:
+    ) -> Iterator[SortedEntries]:
         """The entries of `range` in batches that grow geometrically: 4, 8, 16 … 256 pages.
 
         Batches, and the entries within them, are in the asked order, so a caller that needs the
@@ -151,22 +152,22 @@ class SortedReader:
             stop = -(-last // GROUP) * GROUP
             while first < last:
                 start = max(stop - groups, first // GROUP * GROUP)
-                keys, ordinals = self._take(max(start, first), last, low, high)
-                if len(ordinals):
-                    yield keys[::-1], ordinals[::-1]
+                part = self._take(max(start, first), last, low, high)
+                if len(part):
+                    yield part.take(np.arange(len(part), dtype=np.int64)[::-1])
                 last = stop = start
                 groups = min(groups * 2, _LARGEST_GROUP)
             return
         start = first // GROUP * GROUP
         while first < last:
             stop = start + groups
-            keys, ordinals = self._take(first, min(stop, last), low, high)
-            if len(ordinals):
-                yield keys, ordinals
+            part = self._take(first, min(stop, last), low, high)
+            if len(part):
+                yield part
             first = start = stop
             groups = min(groups * 2, _LARGEST_GROUP)
 
-    def all(self) -> Entries:
+    def all(self) -> SortedEntries:
         """All entries, ascending; reads every page in page order.
 
         Raises:
@@ -174,14 +175,14 @@ class SortedReader:
         """
         self._check_header()
         body = self._pages.body_scan()
-        keys, ordinals = decode_pages(body[: self._count], self._width)
-        high, low = keys[:, 0], keys[:, 1]
+        entries = decode_pages(body[: self._count], self._width, valued=self._valued)
+        high, low, ordinals = entries.keys[:, 0], entries.keys[:, 1], entries.ordinals
         same_high = high[1:] == high[:-1]
         rising = (high[1:] > high[:-1]) | (same_high & (low[1:] > low[:-1]))
         ties = same_high & (low[1:] == low[:-1]) & (ordinals[1:] >= ordinals[:-1])
         if len(ordinals) != self._entries or not (rising | ties).all():
             raise IntegrityFailure
-        return keys, ordinals
+        return entries
 
     def estimate(self, low: Bound | None, high: Bound | None) -> int:
         """About how many entries `range` would return, from the fences alone."""
@@ -251,15 +252,16 @@ class SortedReader:
             self._fences[level, page] = known
         return known
 
-    def _take(self, first: int, last: int, low: Bound | None, high: Bound | None) -> Entries:
+    def _take(self, first: int, last: int, low: Bound | None, high: Bound | None) -> SortedEntries:
         """Entries between the bounds on data pages first … last - 1, read in whole groups."""
         start = first // GROUP * GROUP
         stop = min(-(-last // GROUP) * GROUP, self._count)
         pages = self._pages.body(np.arange(start, stop, dtype=np.int64))
-        keys, ordinals = decode_pages(pages[first - start : last - start], self._width)
-        begin = 0 if low is None else position(keys, low, after=False)
-        end = len(ordinals) if high is None else position(keys, high, after=True)
-        return keys[begin:end], ordinals[begin:end]
+        inside = pages[first - start : last - start]
+        entries = decode_pages(inside, self._width, valued=self._valued)
+        begin = 0 if low is None else position(entries.keys, low, after=False)
+        end = len(entries) if high is None else position(entries.keys, high, after=True)
+        return entries.between(begin, max(begin, end))
 
     def _check_header(self) -> None:
         header = self._pages.header()

@@ -1,12 +1,14 @@
 """The pages of a sorted segment: entries in order, and fences over pages.
 
-    data page    entries u16 | stream bytes u16 | zero u32 | first high u64 | low u64 | ordinal u64 | stream
+    data page    entries u16 | stream bytes u16 | first value's bytes u16 | values' bytes u16 |
+                 first high u64 | low u64 | ordinal u64 | stream | values
     fence page   fences u16 | zero u16[3] | fences
     fence        first high u64 | first low u64 | entries before it u64       (at most 166 a page)
 
 A data page is coded relative to its first entry: for each further entry the LEB128 of its high
-difference, its low difference (128-bit keys only; the low half itself when the high one changed), and
-the zigzag difference of its ordinal. Repeated and dense keys cost one byte, and so do dense ordinals.
+difference, its low difference (128-bit keys only; the low half itself when the high one changed), the
+zigzag difference of its ordinal, and the bytes of its value (segments with values only). Repeated and
+dense keys cost one byte, and so do dense ordinals. The values follow one after another.
 
 What it leaks: nothing by itself; the number of pages depends on how well the entries code.
 """
@@ -20,6 +22,7 @@ import numpy as np
 from indexes.errors import IntegrityFailure
 from indexes.multimap import varint
 from indexes.multimap.arrays import I64, U8, U64, offsets_of, order_by, put_ranges, take_ranges
+from indexes.multimap.batches import MAX_VALUE, Ragged, SortedEntries
 from indexes.seal import PAGE_USABLE
 
 FANOUT = 166
@@ -32,12 +35,10 @@ _DATA_BASE = 32
 Bound: TypeAlias = tuple[int, int]
 """An encoded key as (high, low), each in 0 … 2⁶⁴ - 1; low is 0 for 64-bit keys."""
 
-Entries: TypeAlias = tuple[U64, I64]
-"""keys uint64[n, 2] and ordinals int64[n]."""
 
-
-def sort_entries(keys: U64, ordinals: I64, width: int) -> Entries:
+def sort_entries(entries: SortedEntries, width: int) -> SortedEntries:
     """Entries in the order of (key, ordinal); the low halves of 64-bit keys become zero."""
+    keys, ordinals, values = entries.keys, entries.ordinals, entries.values
     high, low = keys[:, 0], keys[:, 1]
     if width == 8 or not low.any():
         order = order_by(high, ordinals)
@@ -51,24 +52,37 @@ def sort_entries(keys: U64, ordinals: I64, width: int) -> Entries:
     result[:, 0] = high if order is None else high[order]
     if width == 16:
         result[:, 1] = low if order is None else low[order]
-    return result, ordinals if order is None else ordinals[order]
+    if order is None:
+        return SortedEntries(result, ordinals, values)
+    return SortedEntries(result, ordinals[order], None if values is None else values.take(order))
 
 
-def data_pages(keys: U64, ordinals: I64, width: int) -> tuple[U8, U64]:
-    """Cuts sorted entries into pages: (uint8[p, 4016], fences uint64[p, 3])."""
+def data_pages(entries: SortedEntries, width: int) -> tuple[U8, U64]:
+    """Cuts sorted entries into pages: (uint8[p, 4016], fences uint64[p, 3]).
+
+    Raises:
+        EncodingRefused: a value of more than 2,048 bytes.
+    """
+    keys, ordinals, values = entries.keys, entries.ordinals, entries.values
     n = len(ordinals)
     if not n:
         return np.zeros((0, PAGE_USABLE), np.uint8), np.zeros((0, 3), np.uint64)
-    columns = 2 if width == 8 else 3
+    key_columns = 1 if width == 8 else 2
+    columns = key_columns + (1 if values is None else 2)
     gaps = np.zeros((n, columns), dtype=np.uint64)
     gaps[1:, 0] = keys[1:, 0] - keys[:-1, 0]
-    gaps[1:, -1] = varint.zigzag(np.diff(ordinals))
-    if columns == 3:
+    gaps[1:, key_columns] = varint.zigzag(np.diff(ordinals))
+    if key_columns == 2:
         low = keys[:, 1]
         gaps[1:, 1] = np.where(gaps[1:, 0] == 0, low[1:] - low[:-1], low[1:])
+    value_sizes = np.zeros(n, dtype=np.int64)
+    if values is not None:
+        values.require_fitting()
+        value_sizes = values.sizes
+        gaps[:, -1] = value_sizes
     size = varint.sizes(gaps.reshape(-1)).reshape(n, columns).sum(axis=1)
     used = np.cumsum(size)
-    firsts = _cuts(used)
+    firsts = _cuts(used, offsets_of(value_sizes))
     ends = np.append(firsts[1:], n)
     count = ends - firsts
     lengths = used[ends - 1] - used[firsts]
@@ -84,17 +98,30 @@ def data_pages(keys: U64, ordinals: I64, width: int) -> tuple[U8, U64]:
     whole[:, 3] = ordinals[firsts]
     starts = np.arange(len(firsts), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
     put_ranges(pages.reshape(-1), starts, stream, lengths)
+    if values is not None:
+        held = values.offsets[ends] - values.offsets[firsts]
+        pages.view("<u2")[:, 2] = value_sizes[firsts]
+        pages.view("<u2")[:, 3] = held
+        put_ranges(pages.reshape(-1), starts + lengths, values.flat, held)
     fences = np.column_stack((keys[firsts], firsts.astype(np.uint64)))
     return pages, fences
 
 
-def _cuts(used: I64) -> I64:
-    """Where each page starts, given the bytes used up to and including each entry."""
+def _cuts(used: I64, values: I64) -> I64:
+    """Where each page starts.
+
+    Args:
+        used: int64[n], bytes of the stream up to and including each entry. The first entry of a page
+            is in its head, so it has no bytes in the stream.
+        values: int64[n + 1], bytes of the values before each entry.
+    """
     room = PAGE_USABLE - _DATA_BASE
+    both = used + values[1:]
     firsts, first = [], 0
     while first < len(used):
         firsts.append(first)
-        first = int(used.searchsorted(used[first] + room, side="right"))
+        limit = used[first] + values[first] + room
+        first = int(both.searchsorted(limit, side="right"))
     return np.array(firsts, dtype=np.int64)
 
 
@@ -109,40 +136,50 @@ def fence_pages(fences: U64) -> tuple[U8, U64]:
     return pages, fences[firsts]
 
 
-def decode_pages(pages: U8, width: int) -> Entries:
-    """All entries of consecutive data pages at once."""
+def decode_pages(pages: U8, width: int, *, valued: bool = False) -> SortedEntries:
+    """All entries of consecutive data pages at once; `valued` says whether they have values."""
     if not len(pages):
-        return nothing()
-    columns = 2 if width == 8 else 3
-    count = pages.view("<u2")[:, 0].astype(np.int64)
-    lengths = pages.view("<u2")[:, 1].astype(np.int64)
-    if (count < 1).any() or (lengths > PAGE_USABLE - _DATA_BASE).any():
+        return SortedEntries.empty()
+    key_columns = 1 if width == 8 else 2
+    columns = key_columns + (2 if valued else 1)
+    heads = pages.view("<u2")[:, :4].astype(np.int64)
+    count, lengths, held = heads[:, 0], heads[:, 1], heads[:, 3]
+    if (count < 1).any() or (lengths + held > PAGE_USABLE - _DATA_BASE).any():
         raise IntegrityFailure
     starts = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
-    values, _ = varint.decode(take_ranges(pages.reshape(-1), starts, lengths))
+    stream, _ = varint.decode(take_ranges(pages.reshape(-1), starts, lengths))
     offsets = offsets_of(count)
     n, firsts = int(offsets[-1]), offsets[:-1]
-    if len(values) != columns * (n - len(pages)):
+    if len(stream) != columns * (n - len(pages)):
         raise IntegrityFailure
     gaps = np.zeros((columns, n), dtype=np.uint64)
     further = np.ones(n, dtype=np.bool_)
     further[firsts] = False
-    gaps[:, further] = values.reshape(-1, columns).T
+    gaps[:, further] = stream.reshape(-1, columns).T
     head = pages.view("<u8")[:, 1:4].astype(np.uint64)
     keys = np.zeros((n, 2), dtype=np.uint64)
     keys[:, 0] = _running(gaps[0], firsts, head[:, 0])
-    if columns == 3:
+    if key_columns == 2:
         # The low half starts anew wherever the high one changes.
         fresh = gaps[0] != 0
         fresh[firsts] = True
         gaps[1, firsts] = head[:, 1]
         resets = np.flatnonzero(fresh)
-        values = gaps[1, resets]
+        lows = gaps[1, resets]
         gaps[1, resets] = 0
-        keys[:, 1] = _running(gaps[1], resets, values)
-    steps = varint.unzigzag(gaps[-1]).view(np.uint64)
+        keys[:, 1] = _running(gaps[1], resets, lows)
+    steps = varint.unzigzag(gaps[key_columns]).view(np.uint64)
     ordinals = _running(steps, firsts, head[:, 2]).view(np.int64)
-    return keys, ordinals
+    if not valued:
+        return SortedEntries(keys, ordinals)
+    gaps[-1, firsts] = heads[:, 2]
+    if int(gaps[-1].max()) > MAX_VALUE:
+        raise IntegrityFailure
+    ends = offsets_of(gaps[-1].astype(np.int64))
+    if (np.diff(ends[offsets]) != held).any():
+        raise IntegrityFailure
+    flat = take_ranges(pages.reshape(-1), starts + lengths, held)
+    return SortedEntries(keys, ordinals, Ragged(flat, ends))
 
 
 def _running(gaps: U64, firsts: I64, values: U64) -> U64:
@@ -166,8 +203,3 @@ def _dense_rank(values: U64) -> tuple[U64, int]:
     ranks = np.empty(len(values), dtype=np.uint64)
     ranks[order] = np.concatenate(([0], np.cumsum(ascending[1:] != ascending[:-1])))
     return ranks, int(ranks.max()) + 1
-
-
-def nothing() -> Entries:
-    """No entries."""
-    return np.zeros((0, 2), dtype=np.uint64), np.zeros(0, dtype=np.int64)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.postings import PostingBatch
 from indexes.types import ColumnType
 from proxy.arrow import Ordinals
@@ -28,7 +29,7 @@ class Collected:
         self.rows = rows
         self.ordinals = ordinals
         self.hashed: list[PostingBatch] = []
-        self.ranges: dict[int, tuple[npt.NDArray[np.uint64], Ordinals]] = {}
+        self.ranges: dict[int, SortedEntries] = {}
         self.tags: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]] = {}
         self.words: dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]] = {}
         self.statistics: Totals = {}
@@ -40,7 +41,7 @@ class Collected:
             ordinals=self.ordinals,
             rows=self.rows,
             hashed=[batch for batch in self.hashed if len(batch)],
-            ranges={number: one for number, one in self.ranges.items() if len(one[1])},
+            ranges={number: one for number, one in self.ranges.items() if len(one)},
             tags=self.tags,
             statistics=self.statistics,
             unique_words=self.words,

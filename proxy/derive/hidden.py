@@ -8,6 +8,7 @@ import numpy as np
 
 from indexes.methods import equality
 from indexes.methods import range as range_method
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.postings import PostingBatch
 from proxy.arrow import Array
 from proxy.catalog import Index
@@ -46,6 +47,6 @@ def range_entries(index: Index, keys: TableKeys, arrays: Sequence[Array], into: 
         null_words, _ = equality.words(keys.null_words(index.id), arrays[:-1], types[:-1])
         listed, valid = known & ~valid, known & valid
     chosen = np.flatnonzero(valid)
-    into.ranges[index.id] = (entries[chosen], into.ordinals[chosen])
+    into.ranges[index.id] = SortedEntries(entries[chosen], into.ordinals[chosen])
     missing = np.flatnonzero(listed)
     into.hashed.append(PostingBatch.of(null_words[missing], into.ordinals[missing]))

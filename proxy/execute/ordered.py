@@ -158,17 +158,17 @@ def end_rows(
     most = max(FEW, MOST_OF_TABLE * view.count())
     counted: list[npt.NDArray[np.uint64]] = []
     for source in (view.state.recent_index, view.overlay.index):
-        keys, ordinals = source.entries(index.id)
-        if len(ordinals):
-            here = keys[view.live_mask(ordinals)]
+        entries = source.entries(index.id)
+        if len(entries):
+            here = entries.keys[view.live_mask(entries.ordinals)]
             counted.append(here[key_mask(here, *outer) & key_mask(here, *inner)])
     for reader in view.state.segments.sorted(index.id):
         taken = read = 0
-        for keys, ordinals in reader.ordered(descending, *outer):
-            live = keys[view.live_mask(ordinals)]
+        for entries in reader.ordered(descending, *outer):
+            live = entries.keys[view.live_mask(entries.ordinals)]
             live = live[key_mask(live, *inner)]
             counted.append(live)
-            taken, read = taken + len(live), read + len(ordinals)
+            taken, read = taken + len(live), read + len(entries)
             if taken >= count:
                 break
             if read > most:

@@ -18,6 +18,7 @@ import numpy as np
 from indexes.keys import Key
 from indexes.multimap import hashed, postings
 from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.postings import PostingBatch
 from indexes.multimap.segment import BuiltSegment
 from indexes.prf import TermPrf
@@ -179,7 +180,8 @@ def _sorted(report: Report, folder: Path, size: int) -> None:
     key = Key.random()
     pages = PageFile(folder / f"sorted-{size}.db")
     with stopwatch() as watch:
-        built = sorted_segments.build(keys, ordinals, key, 1, 2, 1, 8)
+        entries = SortedEntries(keys, ordinals)
+        built = sorted_segments.build(entries, key, 1, 2, 1, 8)
         pages.write(built)
     _build_figures(report, "sorted", size, size / watch.seconds, None)
     report.add(_bytes("sorted", size, built.info.pages * PAGE_SEALED / size, None))

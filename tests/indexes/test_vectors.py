@@ -24,6 +24,7 @@ from indexes.keys import Key, pack_context
 from indexes.labels import LabelMap
 from indexes.multimap import hashed, postings
 from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.delta import DeltaBody, decode_delta, delta_class, encode_delta
 from indexes.multimap.paging import chain_class, octave, shuffle
 from indexes.multimap.placement import bucket_number, bucket_numbers, place_key
@@ -342,7 +343,7 @@ def delta_of(case):
 
     def entries(keys, ordinals):
         halves = [[int(high), int(low)] for high, low in keys]
-        return np.array(halves, dtype=np.uint64), np.array(ordinals, dtype=np.int64)
+        return SortedEntries(np.array(halves, np.uint64), np.array(ordinals, dtype=np.int64))
 
     return DeltaBody(
         incarnation=bytes.fromhex(case["incarnation"]),

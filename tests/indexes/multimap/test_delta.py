@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.errors import IntegrityFailure
+from indexes.multimap.batches import Ragged, SortedEntries
 from indexes.multimap.delta import DeltaBody, decode_delta, delta_class, encode_delta
 from indexes.multimap.postings import PostingBatch
-from tests.indexes.multimap.models import batches, rows_of
+from tests.indexes.multimap.models import VALUES, batches, rows_of
 
 U64 = st.integers(0, 2**64 - 1)
 ORDINAL_SETS = st.sets(st.one_of(st.integers(0, 40), st.integers(0, 2**62)), max_size=40).map(
@@ -24,7 +25,10 @@ def entries(draw):
         st.lists(st.tuples(U64, st.one_of(st.just(0), U64), st.integers(0, 2**62)), max_size=9)
     )
     keys = np.array([row[:2] for row in rows], dtype=np.uint64).reshape(-1, 2)
-    return keys, np.array([row[2] for row in rows], dtype=np.int64)
+    values = None
+    if draw(st.booleans()):
+        values = Ragged.of([draw(VALUES) for _ in rows])
+    return SortedEntries(keys, np.array([row[2] for row in rows], dtype=np.int64), values)
 
 
 BODIES = st.builds(
@@ -68,7 +72,14 @@ def plain(body: DeltaBody) -> dict[str, object]:
     fields = {field.name: getattr(body, field.name) for field in dataclasses.fields(body)}
     fields["added"], fields["removed"] = body.added.tolist(), body.removed.tolist()
     fields["hashed"] = [(batch.shape, rows_of(batch)) for batch in body.hashed]
-    fields["sorted"] = {i: (k.tolist(), o.tolist()) for i, (k, o) in body.sorted.items()}
+    fields["sorted"] = {
+        index: (
+            one.keys.tolist(),
+            one.ordinals.tolist(),
+            None if one.values is None else one.values.tolist(),
+        )
+        for index, one in body.sorted.items()
+    }
     return fields
 
 
@@ -77,18 +88,16 @@ def test_a_body_comes_back(body):
     data = encode_delta(body)
     assert plain(decode_delta(data)) == plain(body)
     assert len(data) == delta_class(len(data))
-    assert body.postings == sum(map(len, body.hashed)) + sum(
-        len(o) for _, o in body.sorted.values()
-    )
+    assert body.postings == sum(map(len, body.hashed)) + sum(map(len, body.sorted.values()))
 
 
 def test_arrays_have_their_declared_types():
     batch = PostingBatch.of(np.array([5], dtype=np.uint64), np.array([6]))
-    pair = (np.array([[1, 0]], dtype=np.uint64), np.array([6]))
-    body = dataclasses.replace(EMPTY, added=np.array([6]), hashed=[batch], sorted={4: pair})
+    one = SortedEntries(np.array([[1, 0]], dtype=np.uint64), np.array([6]))
+    body = dataclasses.replace(EMPTY, added=np.array([6]), hashed=[batch], sorted={4: one})
     back = decode_delta(encode_delta(body))
     assert back.added.dtype == back.removed.dtype == back.hashed[0].ordinals.dtype == np.int64
-    assert back.hashed[0].words.dtype == back.sorted[4][0].dtype == np.uint64
+    assert back.hashed[0].words.dtype == back.sorted[4].keys.dtype == np.uint64
     assert back.hashed[0].payload.dtype == np.uint32
 
 
@@ -113,7 +122,7 @@ def test_a_single_row_with_five_indexes_takes_one_small_class():
         EMPTY,
         added=ordinal,
         hashed=[PostingBatch.of(word, ordinal) for word in words],
-        sorted={1: (key, ordinal), 2: (key, ordinal)},
+        sorted={1: SortedEntries(key, ordinal), 2: SortedEntries(key, ordinal)},
     )
     assert len(encode_delta(body)) <= 512
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from indexes.keys import Key
 from indexes.multimap import hashed, merge, postings
 from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.hashed import HashedReader
 from indexes.multimap.merge import MOST_SEGMENTS, SMALLEST_TIER, choose, tier
 from indexes.multimap.postings import PostingBatch
@@ -135,7 +136,7 @@ def test_hashed_merges_through_sealed_segments_are_exact(history, dead, random):
     rest = [HashedReader(info, KEY, 1, store.read).all_lists() for info, store in segments]
     final = postings.merge(rest, lambda o: ~np.isin(o, list(dead)))
     expected = Counter(
-        (w * 0x9E3779B97F4A7C15 % 2**64, o, (), None)
+        (w * 0x9E3779B97F4A7C15 % 2**64, o, (), None, None)
         for rows in history
         for w, o in rows
         if o not in dead
@@ -150,16 +151,17 @@ def test_sorted_merges_through_sealed_segments_are_exact(history, dead):
     for number, rows in enumerate(history):
         keys = np.array([(k, 0) for k, _ in rows], dtype=np.uint64)
         ordinals = np.array([o for _, o in rows], dtype=np.int64)
-        segment = sorted_segments.build(keys, ordinals, KEY, 1, number, 2, 8)
+        entries = SortedEntries(keys, ordinals)
+        segment = sorted_segments.build(entries, KEY, 1, number, 2, 8)
         sources.append(SortedReader(segment.info, KEY, 1, PageStore(segment).read).all())
-    keys, ordinals = merge.merge_entries(sources, lambda o: ~np.isin(o, list(dead)))
-    segment = sorted_segments.build(keys, ordinals, KEY, 1, 99, 2, 8)
-    found, kept = SortedReader(segment.info, KEY, 1, PageStore(segment).read).range(None, None)
+    merged = merge.merge_entries(sources, lambda o: ~np.isin(o, list(dead)))
+    segment = sorted_segments.build(merged, KEY, 1, 99, 2, 8)
+    found = SortedReader(segment.info, KEY, 1, PageStore(segment).read).range(None, None)
     expected = sorted(row for rows in history for row in rows if row[1] not in dead)
-    assert list(zip(found[:, 0].tolist(), kept.tolist(), strict=True)) == expected
+    assert list(zip(found.keys[:, 0].tolist(), found.ordinals.tolist(), strict=True)) == expected
 
 
 def test_everything_dead_leaves_nothing():
     lists = simple_lists({1: [1, 2], 5: [3]})
     assert len(postings.merge([lists, lists], lambda o: np.zeros(len(o), dtype=np.bool_))) == 0
-    assert len(merge.merge_entries([])[1]) == 0
+    assert len(merge.merge_entries([])) == 0

@@ -50,6 +50,7 @@ def test_batches_of_many_shapes_share_one_set_of_lists(parts):
             part.ordinals,
             part.payload,
             part.positions,
+            part.values,
         )
         for part in parts
     ]
@@ -88,11 +89,21 @@ def test_merging_encoded_parts_equals_encoding_everything(parts):
 
 
 def test_a_word_of_two_shapes_is_widened():
-    plain = batch_of([(7, 1, (), None), (9, 4, (), None)], 0, positions=False)
-    rich = batch_of([(7, 3, (1, 2, 5), (0, 9))], 3, positions=True)
+    plain = batch_of([(7, 1, (), None, None), (9, 4, (), None, None)], 0, positions=False)
+    rich = batch_of([(7, 3, (1, 2, 5), (0, 9), None)], 3, positions=True)
+    covering = batch_of([(7, 2, (), None, b"zip")], 0, positions=False, values=True)
     merged = postings.encode_batches([plain, rich])
     assert model_of(merged) == Counter(
-        {(7, 1, (0, 0, 0), ()): 1, (7, 3, (1, 2, 5), (0, 9)): 1, (9, 4, (), None): 1}
+        [(7, 1, (0, 0, 0), (), None), (7, 3, (1, 2, 5), (0, 9), None), (9, 4, (), None, None)]
+    )
+    merged = postings.merge([merged, postings.encode(covering)])
+    assert model_of(merged) == Counter(
+        [
+            (7, 1, (0, 0, 0), (), b""),
+            (7, 2, (0, 0, 0), (), b"zip"),
+            (7, 3, (1, 2, 5), (0, 9), b""),
+            (9, 4, (), None, None),
+        ]
     )
 
 
@@ -113,7 +124,7 @@ def test_bad_batches_are_refused():
     with pytest.raises(ValueError, match="negative"):
         postings.encode(PostingBatch.of(one, np.array([-1])))
     with pytest.raises(ValueError, match="ascend"):
-        postings.encode(batch_of([(1, 1, (), (5, 2))], 0, positions=True))
+        postings.encode(batch_of([(1, 1, (), (5, 2), None)], 0, positions=True))
     with pytest.raises(ValueError, match="row per posting"):
         PostingBatch.of(one, np.array([1, 2]))
     with pytest.raises(ValueError, match="7 payload"):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from indexes.errors import IntegrityFailure
 from indexes.keys import Key
 from indexes.multimap import sorted as sorted_segments
+from indexes.multimap.batches import SortedEntries
 from indexes.multimap.paging import WHOLE, octave
 from indexes.multimap.segment import HASHED, SegmentInfo
 from indexes.multimap.sorted import GROUP, SortedReader
@@ -25,8 +26,8 @@ HALVES = st.one_of(
 ENTRIES = st.lists(st.tuples(HALVES, HALVES, st.one_of(st.integers(0, 9), st.integers(0, 2**40))))
 
 
-def built(keys: np.ndarray, ordinals: np.ndarray, width: int = 8) -> tuple[PageStore, SegmentInfo]:
-    segment = sorted_segments.build(keys, ordinals, KEY, TABLE, SEGMENT, INDEX, width)
+def built(entries: SortedEntries, width: int = 8) -> tuple[PageStore, SegmentInfo]:
+    segment = sorted_segments.build(entries, KEY, TABLE, SEGMENT, INDEX, width)
     return PageStore(segment), segment.info
 
 
@@ -34,17 +35,17 @@ def reader(store: PageStore, info: SegmentInfo, table: int = TABLE) -> SortedRea
     return SortedReader(info, KEY, table, store.read)
 
 
-def arrays(rows: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+def entries_of(rows: list[tuple[int, int, int]]) -> SortedEntries:
     keys = np.array([row[:2] for row in rows], dtype=np.uint64).reshape(-1, 2)
-    return keys, np.array([row[2] for row in rows], dtype=np.int64)
+    return SortedEntries(keys, np.array([row[2] for row in rows], dtype=np.int64))
 
 
-def rows_of(entries: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, int, int]]:
-    keys, ordinals = entries
-    return [(*key, o) for key, o in zip(keys.tolist(), ordinals.tolist(), strict=True)]
+def rows_of(entries: SortedEntries) -> list[tuple[int, int, int]]:
+    pairs = zip(entries.keys.tolist(), entries.ordinals.tolist(), strict=True)
+    return [(*key, ordinal) for key, ordinal in pairs]
 
 
-def sample(seed: int, count: int, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
+def sample(seed: int, count: int, width: int = 8) -> SortedEntries:
     """Entries with runs of equal keys, dense parts and far ones."""
     rng = np.random.default_rng(seed)
     keys = np.zeros((count, 2), dtype=np.uint64)
@@ -55,7 +56,7 @@ def sample(seed: int, count: int, width: int = 8) -> tuple[np.ndarray, np.ndarra
     if width == 16:
         keys[:, 1] = rng.integers(0, TOP, count, dtype=np.uint64)
         keys[: third // 2, 1] = rng.integers(0, 3, third // 2)
-    return keys, rng.permutation(count).astype(np.int64)
+    return SortedEntries(keys, rng.permutation(count).astype(np.int64))
 
 
 LARGE = {width: sample(width, 60_000, width) for width in (8, 16)}
@@ -64,7 +65,7 @@ MODEL = {width: sorted(rows_of(entries)) for width, entries in LARGE.items()}
 
 @pytest.fixture(scope="module", params=[8, 16])
 def large(request) -> tuple[PageStore, SegmentInfo, list[tuple[int, int, int]]]:
-    store, info = built(*LARGE[request.param], request.param)
+    store, info = built(LARGE[request.param], request.param)
     return store, info, MODEL[request.param]
 
 
@@ -91,7 +92,7 @@ def test_small_segments_equal_a_sorted_list(rows, width, low, high):
     if width == 8:
         rows = [(key, 0, ordinal) for key, _, ordinal in rows]
         low, high = (low[0], 0), (high[0], 0)
-    store, info = built(*arrays(rows), width)
+    store, info = built(entries_of(rows), width)
     one = reader(store, info)
     model = sorted(rows)
     assert rows_of(one.all()) == model
@@ -166,16 +167,16 @@ def test_fences_of_more_than_one_level():
     count = FANOUT * 2500
     keys = np.zeros((count, 2), dtype=np.uint64)
     keys[:, 0] = np.random.default_rng(3).permutation(count).astype(np.uint64) << np.uint64(40)
-    store, info = built(keys, np.arange(count, dtype=np.int64))
+    store, info = built(SortedEntries(keys, np.arange(count, dtype=np.int64)))
     assert info.extra[1] > FANOUT
     one = reader(store, info)
     for low in (0, 1, count // 3, count - 5, count + 7):
-        found, ordinals = one.range((low << 40, 0), ((low + 20) << 40, 0))
+        found = one.range((low << 40, 0), ((low + 20) << 40, 0))
         wanted = [k << 40 for k in range(low, min(low + 21, count))]
-        assert found[:, 0].tolist() == wanted
-        assert (keys[ordinals, 0] == found[:, 0]).all()
+        assert found.keys[:, 0].tolist() == wanted
+        assert (keys[found.ordinals, 0] == found.keys[:, 0]).all()
         assert abs(one.estimate((low << 40, 0), None) - max(count - low, 0)) < 600
-    assert len(one.all()[1]) == count
+    assert len(one.all()) == count
     before = one.pages_read
     one.range((5 << 40, 0), (5 << 40, 0))
     # Fences are kept, so only one group of data pages is read.
@@ -190,8 +191,7 @@ def test_pages_look_alike(large):
 
 
 def test_a_small_segment_is_read_whole_once():
-    keys, ordinals = sample(5, 2000)
-    store, info = built(keys, ordinals)
+    store, info = built(sample(5, 2000))
     assert info.pages <= WHOLE
     one = reader(store, info)
     one.range((3, 0), (9, 0))
@@ -202,14 +202,14 @@ def test_a_small_segment_is_read_whole_once():
 
 def test_low_halves_of_narrow_keys_are_ignored():
     keys = np.array([[5, 9], [5, 1]], dtype=np.uint64)
-    store, info = built(keys, np.array([2, 1]))
+    store, info = built(SortedEntries(keys, np.array([2, 1])))
     assert rows_of(reader(store, info).range((5, 0), (5, 0))) == [(5, 0, 1), (5, 0, 2)]
 
 
 def test_dense_entries_take_few_bytes():
     keys = np.zeros((100_000, 2), dtype=np.uint64)
     keys[:, 0] = np.repeat(np.arange(100), 1000)
-    pages, _ = data_pages(*sort_entries(keys, np.arange(100_000), 8), 8)
+    pages, _ = data_pages(sort_entries(SortedEntries(keys, np.arange(100_000)), 8), 8)
     assert len(pages) * PAGE_SEALED / 100_000 < 2.1
 
 
@@ -217,7 +217,7 @@ def test_dense_entries_take_few_bytes():
 def test_tampering_is_an_integrity_failure(large, attack):
     store, info, model = large
     width = info.extra[0]
-    foreign, _ = built(*LARGE[width], width)
+    foreign, _ = built(LARGE[width], width)
 
     def answer(numbers):
         pages = [store.pages[number] for number in numbers]
@@ -280,6 +280,6 @@ def test_a_segment_opens_only_at_its_own_address(large):
 def test_bad_entries_are_refused():
     keys = np.zeros((1, 2), dtype=np.uint64)
     with pytest.raises(ValueError, match="negative"):
-        built(keys, np.array([-1]))
+        built(SortedEntries(keys, np.array([-1])))
     with pytest.raises(ValueError, match="8 or 16"):
-        built(keys, np.array([1]), 12)
+        built(SortedEntries(keys, np.array([1])), 12)
