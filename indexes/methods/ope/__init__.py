@@ -5,7 +5,9 @@
                of up to 32 bits
 
 What both leak, at rest: the order and equality of all rows, thus every frequency and every quantile. A column
-that is dense in its domain is as good as readable.
+that is dense in its domain is as good as readable. On update: where a value stands among all others, and that it
+was there before, also after its rows were deleted. On query: where the ends of the range stand among the rows,
+which rows match, and whether an end was asked for before.
 """
 
 from __future__ import annotations

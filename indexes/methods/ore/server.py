@@ -42,15 +42,16 @@ class TokenError(ValueError):
 
 
 def aes_mask(keys: NDArray[np.uint8], nonces: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Two mask bits for each of n slot keys and nonces, uint8[n, 16] both: uint8[n]."""
-    blocks = np.ascontiguousarray(keys ^ nonces).reshape(-1)
+    """Two mask bits for each pair of a slot key and a nonce, uint8[…, 16] both, broadcast: uint8[…]."""
+    pairs = keys ^ nonces
+    blocks = pairs.reshape(-1)
     target = np.empty(len(blocks) + 16, dtype=np.uint8)
     encryptor = Cipher(AES128(_ZERO_KEY), ECB()).encryptor()  # noqa: S305 - the bare block cipher
     for start in range(0, len(blocks), _CHUNK):
         stop = min(start + _CHUNK, len(blocks))
         encryptor.update_into(blocks[start:stop].data, target[start : stop + 16].data)
-    first = target[: len(blocks)].reshape(-1, 16)[:, 0]
-    mask: NDArray[np.uint8] = (first ^ keys[:, 0]) & np.uint8(3)
+    first = target[: len(blocks)].reshape(pairs.shape)[..., 0]
+    mask: NDArray[np.uint8] = (first ^ keys[..., 0]) & np.uint8(3)
     return mask
 
 
@@ -148,8 +149,7 @@ def within(
 def _masks(shape: Shape, key: bytes, nonces: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mask bits of one slot key under many nonces."""
     if shape.mask == AES:
-        keys = np.frombuffer(key, dtype=np.uint8)
-        return aes_mask(np.broadcast_to(keys, nonces.shape), nonces)
+        return aes_mask(np.frombuffer(key, dtype=np.uint8), nonces)
     prefix = sha256(SHA256_PREFIX + key)
     raw = nonces.tobytes()
     found = bytearray(len(nonces))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from indexes.encoding import order_keys
 from indexes.errors import EncodingRefused, IntegrityFailure
 from indexes.keys import Key
-from indexes.methods.ore import server
+from indexes.methods.ore import client, server
 from indexes.methods.ore.client import OreCipher
 from indexes.methods.ore.types import BITS, MASKS, Shape
 from indexes.types import ColumnType
@@ -84,55 +84,74 @@ def test_equal_values_have_unlike_ciphertexts(mask):
     assert np.abs(shares - 0.25).max() < 0.01
 
 
-@pytest.mark.parametrize("mask", MASKS)
-def test_ciphertexts_alone_order_nothing(mask):
-    # The keyless guesses at hand: the bytes as they are, slots against slots, their sums and differences
-    # under the exclusive or of both, and one ciphertext taken for a token of another.
-    count = 10_000
-    draw = np.random.default_rng(4)
-    one = OreCipher(Key.random(), parse("INTEGER"), mask)
-    keys = np.zeros((2 * count, 2), dtype=np.uint64)
-    keys[:, 0] = draw.integers(-(1 << 31), 1 << 31, 2 * count).astype(np.int64).view(np.uint64) ^ (
-        np.uint64(1 << 63)
-    )
-    stored = one.encrypt(keys)
-    left, right = stored[:count], stored[count:]
-    truth = np.where(keys[:count, 0] < keys[count:, 0], 1, -1)
+def guesses(one, left, right):
+    """How each left ciphertext may stand to the right one beside it, by what can be told without a key.
+
+    By the bytes as they are; by slots, and their number of each kind; by the exclusive or of both; by
+    which slots agree; and by one ciphertext taken for a token of the other.
+    """
+    shape, count = one.shape, len(left)
 
     def cells(rows):
-        return np.stack([rows[:, 16:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=2).reshape(
-            count, -1
-        )
+        parts = [rows[:, 16:] >> shift & 3 for shift in (0, 2, 4, 6)]
+        return np.stack(parts, axis=2).reshape(count, -1).astype(int)
 
-    first, second = cells(left).astype(int), cells(right).astype(int)
-    known = {1: 1, 2: -1}
-    guesses = [
-        np.where((left[:, 16:] < right[:, 16:])[:, 0], 1, -1),
-        np.sign(first.sum(axis=1) - second.sum(axis=1)),
-        np.sign((first == 1).sum(axis=1) - (second == 1).sum(axis=1)),
-        np.sign((first ^ second)[:, : one.shape.slots].sum(axis=1) - 1.5 * one.shape.slots),
-        np.array([known.get(cell, 0) for cell in first[:, 0] ^ second[:, 0]]),
-        np.array([known.get(cell, 0) for cell in first[:, 0]]),
-    ]
-    shape = one.shape
-    borrowed = []
+    first, second = cells(left), cells(right)
+    both = first ^ second
+    less, greater = np.array([0, 1, -1, 0]), np.array([0, -1, 1, 0])
+    yield np.where(left[:, 16] < right[:, 16], 1, -1)
+    yield np.sign(first.sum(axis=1) - second.sum(axis=1))
+    for kind in (1, 2):
+        found = (first == kind).sum(axis=1) - (second == kind).sum(axis=1)
+        yield np.sign(found) * (1 if kind == 2 else -1)
+    for block in range(shape.blocks):
+        slots = slice(block * shape.slots, (block + 1) * shape.slots)
+        yield np.sign((second[:, slots] == 1).sum(axis=1) - (first[:, slots] == 1).sum(axis=1))
+        yield np.sign(both[:, slots].sum(axis=1) - 1.5 * shape.slots)
+        agree = (both[:, slots] == 0).sum(axis=1)
+        yield np.sign(agree - shape.slots / 4)
+        yield np.sign(less[both[:, slots]].sum(axis=1))
+        yield np.sign(less[first[:, slots]].sum(axis=1) + greater[second[:, slots]].sum(axis=1))
+    borrowed = np.zeros(count, dtype=int)
     for row in range(500):
         steps = [
             bytes((int(left[row, 16 + block] % shape.slots),)) + left[row, :16].tobytes()
             for block in range(shape.blocks)
         ]
         try:
-            borrowed.append(
-                int(server.compare(shape.head + b"".join(steps), right[row : row + 1])[0])
-            )
+            token = shape.head + b"".join(steps)
+            borrowed[row] = -server.compare(token, right[row : row + 1])[0]
         except server.TokenError:
-            borrowed.append(0)
-    guesses.append(np.concatenate((-np.array(borrowed), np.zeros(count - 500, dtype=int))))
-    for guess in guesses:
+            continue
+    yield borrowed
+
+
+def advantages(mask, kind):
+    """By how many standard deviations each guess beats a fair coin, over 10,000 random pairs."""
+    count, one = 10_000, OreCipher(Key.random(), kind, mask)
+    half = 1 << one.shape.bits - 1
+    draw = np.random.default_rng(4)
+    keys = np.zeros((2 * count, 2), dtype=np.uint64)
+    keys[:, 0] = draw.integers(-half, half, 2 * count).view(np.uint64) ^ np.uint64(1 << 63)
+    stored = one.encrypt(keys)
+    truth = np.where(keys[:count, 0] < keys[count:, 0], 1, -1)
+    for guess in guesses(one, stored[:count], stored[count:]):
         decided = guess != 0
         hits = (guess[decided] == truth[decided]).sum()
-        # Six standard deviations of a fair coin.
-        assert abs(hits - decided.sum() / 2) < 3 * np.sqrt(max(decided.sum(), 1))
+        yield abs(2 * hits - decided.sum()) / np.sqrt(max(decided.sum(), 1))
+
+
+KINDS = {"aes": parse("INTEGER"), "sha256": parse("SMALLINT")}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_ciphertexts_alone_order_nothing(mask):
+    assert max(advantages(mask, KINDS[mask])) < 6
+
+
+def test_without_a_mask_the_same_guesses_order_much(monkeypatch):
+    monkeypatch.setattr(client, "aes_mask", lambda keys, _: np.zeros(keys.shape[:-1], np.uint8))
+    assert max(advantages("aes", KINDS["aes"])) > 50
 
 
 @pytest.mark.parametrize("mask", MASKS)

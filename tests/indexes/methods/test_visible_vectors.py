@@ -13,7 +13,7 @@ import pytest
 from indexes.keys import Key
 from indexes.methods import det
 from indexes.methods.domain import bits_of
-from indexes.methods.ope import cipher
+from indexes.methods.ope import SCHEMES, cipher
 from indexes.methods.ore import server
 from indexes.methods.ore.client import OreCipher
 from indexes.types import ColumnType
@@ -61,11 +61,12 @@ def test_ore(case):
     assert server.compare(token, stored).tolist() == [0]
 
 
-@pytest.mark.parametrize("case", KNOWN["clww"], ids=lambda c: c["number"])
-def test_clww(case):
-    kind = ColumnType.parse(TYPES[case["bits"]])
-    found = cipher(KEY, kind, "clww").encrypt(keys_array(int(case["number"]), case["bits"]))
-    assert found.tobytes().hex() == case["ciphertext"]
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_ope(scheme):
+    for case in KNOWN[scheme]:
+        kind = ColumnType.parse(TYPES[case["bits"]])
+        found = cipher(KEY, kind, scheme).encrypt(keys_array(int(case["number"]), case["bits"]))
+        assert found.tobytes().hex() == case["ciphertext"]
 
 
 @pytest.mark.parametrize("case", KNOWN["det"], ids=lambda c: "-".join(c["types"]))
