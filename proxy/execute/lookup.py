@@ -7,7 +7,7 @@ everything. The query itself rechecks every row that is fetched, so an index dec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from math import prod
 
 import numpy as np
@@ -36,7 +36,6 @@ class Lookup:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._estimator = Estimator(context.view)
         self._costs: Costs | None = None
         self._refused: Step | None = None
         """What would be read for an arm of a disjunction that is left to a scan."""
@@ -46,6 +45,10 @@ class Lookup:
     def used(self) -> list[str]:
         """Names of the indexes that were read, each once."""
         return list(dict.fromkeys(name for step in self.steps for name in step.names))
+
+    @cached_property
+    def _estimator(self) -> Estimator:
+        return Estimator(self._context.view)
 
     def _cost(self) -> Costs:
         if self._costs is None:
@@ -90,7 +93,7 @@ class Lookup:
             covers=probe.covers,
             share_of=estimator.guess,
             source=Source.STATISTICS if all(known) else Source.GUESS,
-            read=partial(self._cost().read, probe.index, probe.asked),
+            read=lambda rows: self._cost().read(probe.index, probe.asked, rows),
             run=partial(self._run, probe),
             look=probe.estimate,
             rank=_order(probe),
@@ -153,23 +156,30 @@ class Lookup:
     def _following(
         self, options: Sequence[Option], found: Ordinals | None, covered: frozenset[Predicate]
     ) -> Option | None:
-        """The option to take next; before one is taken by guess, a closer look is taken where one can be."""
+        """The option to take next; before one is taken by guess, it and its like are looked at closer."""
         if not options or (found is not None and len(found) <= FEW):
             return None
-        count = None if found is None else len(found)
-        chosen = following(options, self._cost(), count, covered)
-        alone = found is None and len(options) == 1
-        if chosen is None or chosen.look is None or chosen.source is not Source.GUESS or alone:
+        chosen = self._chosen(options, found, covered)
+        if chosen is None or chosen.look is None or chosen.source is not Source.GUESS:
             return chosen
         looks = {
             place: one.look
             for place, one in enumerate(options)
-            if one.look is not None and one.source is Source.GUESS
+            if one.look is not None and one.source is Source.GUESS and one.rank[0] == chosen.rank[0]
         }
+        if found is None and len(looks) == 1:
+            return chosen  # It looks by itself before it reads.
         counts = self._context.view.state.channel.together(list(looks.values()))
         for place, rows in zip(looks, counts, strict=True):
             options[place].looked(rows, self._estimator.rows)
-        return following(options, self._cost(), count, covered)
+        return self._chosen(options, found, covered)
+
+    def _chosen(
+        self, options: Sequence[Option], found: Ordinals | None, covered: frozenset[Predicate]
+    ) -> Option | None:
+        if found is None and all(one.source is Source.GUESS for one in options):
+            return min(options, key=lambda one: one.rank)
+        return following(options, self._cost(), None if found is None else len(found), covered)
 
     def _union(self, part: Or) -> Ordinals | None:
         """What is in any arm, or None when one of them is left to a scan after all."""
@@ -192,13 +202,15 @@ class Lookup:
             one for one in probes_for(self._context, equalities) if one.index.method == "equality"
         ]
         probe = next(filter(_single, probes), None) or self._rarest(probes, most)
-        return None if probe is None else self._run(probe)
+        return None if probe is None else probe.run()
 
     def _rarest(self, probes: Sequence[Probe], most: int) -> Probe | None:
         """The probe of the fewest rows, or None when they are far too many by statistics."""
-        estimator = self._estimator
-        if not probes or estimator.statistics is None:
+        if not probes or not self._context.view.state.statistics.present:
             return min(probes, key=_order, default=None)
+        estimator = self._estimator
+        if estimator.statistics is None:
+            return min(probes, key=_order)
         if len(probes) == 1 and estimator.at_most(probes[0].covers) <= most:
             return probes[0]  # Whatever the values are, so they need not be looked up.
         expected = {place: estimator.rows_of(one.covers) for place, one in enumerate(probes)}

@@ -94,8 +94,12 @@ class Estimator:
         self, column: ColumnStatistics, atom: Equals | In | Between | Like | Folded
     ) -> float | None:
         match atom:
-            case Equals() | In():
+            case Equals() | In() if column.common:
                 return column.equal(self._words(atom), self.rows)
+            case Equals() | In():
+                # No value is commoner than the others, so which ones they are does not matter.
+                values = {value for value in values_of(atom) if value is not None}
+                return column.any_of(len(values), self.rows)
             case Between():
                 return self._between(column, atom)
             case Like(_, (first, *_), True):
