@@ -28,6 +28,9 @@ BEGIN
     END IF;
     FOR block IN 0 .. blocks - 1 LOOP
         slot := get_byte(token, 4 + 17 * block);
+        IF slot > 15 THEN
+            RAISE EXCEPTION USING ERRCODE = 'data_exception', MESSAGE = 'no token of this mask';
+        END IF;
         cell := ((get_byte(ciphertext, 16 + 4 * block + slot / 4) >> (2 * (slot % 4))) & 3)
             # (get_byte(sha256('\x656e6364622d6f726531'::bytea
                 || substring(token FROM 6 + 17 * block FOR 16) || nonce), 0) & 3);

@@ -70,6 +70,7 @@ def test_what_no_client_makes_fails(database):
     token = one.token(key)
     other = OreCipher(Key.random(), ColumnType.parse("INTEGER"), "aes").token(key)
     pairs = [(bad, stored) for bad in (b"", token[:-1], token + b"\0", b"\2" + token[1:], other)]
+    pairs += [(token[:4] + b"\x10" + token[5:], stored), (token[:4] + b"\xff" + token[5:], stored)]
     pairs += [(token, bad) for bad in (b"", stored[:-1], stored + b"\0")]
     pairs += [(OreCipher(Key.random(), ColumnType.parse("BIGINT"), "sha256").token(key), stored)]
     # A slot that unmasks to 3: the token finds 0 there.
