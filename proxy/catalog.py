@@ -13,7 +13,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import cbor2
 
@@ -24,6 +24,9 @@ FIRST_COLUMN_ID = 1
 MAX_COLUMNS = 1600
 NAME_BYTES = 256
 """Longest name of a table, column, index or join group, in bytes of UTF-8."""
+
+VISIBLE_METHODS: Final = frozenset({"det", "ore", "ope"})
+"""Methods whose indexes the store itself compares; every listing calls them server-visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class Index:
     """Epoch from which on the table's segments cover the index."""
     include: tuple[int, ...] = ()
     """Columns of ``INCLUDE (…)``: kept beside the entries, so that no row need be fetched for them."""
+
+    @property
+    def visible(self) -> bool:
+        """Whether it lies in the store in a form that the store itself compares."""
+        return self.method in VISIBLE_METHODS
 
     @property
     def stored(self) -> tuple[int, ...]:

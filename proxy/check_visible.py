@@ -16,8 +16,8 @@ from encdb import wire
 
 from .arrow import Ordinals, one_array
 from .catalog import Index
-from .execute.probes.visible import scheme_of
 from .execute.view import TableView
+from .keyspace import scheme_of
 from .visible import visible_indexes
 
 AT_ONCE: Final = 4_096
@@ -48,7 +48,7 @@ def _compare(view: TableView, index: Index, ordinals: Ordinals) -> Sequence[int]
     arrays = [one_array(column) for column in columns]
     labels = view.state.keys.labels.to_labels(order).tolist()
     wanted = [wire.entry_id(index.id, label) for label in labels]
-    scheme = scheme_of(view, index)
+    scheme = scheme_of(view.table, view.state.keys, index)
     request = wire.ReadEntries(table=view.table.id, ids=tuple(wanted))
     answer = wire.verified(view.state.channel.ask(request), wire.Blobs)
     stored = dict(zip(answer.ids, answer.blobs, strict=True))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from encdb.errors import ProgrammingError, UsageError, err
+from indexes.leakage import PROFILES
 from indexes.types import ColumnType
 
 from . import schema
@@ -51,7 +52,15 @@ class IndexSpec:
                 f'"{text}" is not METHOD:COL[,COL]',
                 "Write for example --index equality:zip.",
             )
-        return cls(check_method(method.strip()), columns)
+        found = check_method(method.strip())
+        if not PROFILES[found].hidden:
+            raise err(
+                UsageError,
+                "E_USAGE",
+                f"an index by {found} cannot be made together with its table",
+                "Import the table first; CREATE INDEX then measures what the index would show.",
+            )
+        return cls(found, columns)
 
 
 @dataclass(frozen=True, slots=True)

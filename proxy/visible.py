@@ -2,24 +2,34 @@
 
 One object per index knows its scheme and key: it makes the values of rows, the bounds and tokens of queries,
 and finds out whether a value that the store holds is that of a row.
+
+A condition comes in two forms, the test that the store is asked to make and the same for opened values. Every row
+that the store names is held against the second one once it is opened, so a row that is named wrongly is
+noticed. One that is left out is not: completeness is the store's word alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from encdb.wire import VisibleKind
-from indexes.encoding import order_keys
+from encdb.wire import VisibleKind, VisibleTest
+from indexes.buffers import wrap
+from indexes.encoding import order_key_exact, order_keys
 from indexes.keys import Key
 from indexes.methods import det, ope
 from indexes.methods.ore.client import OreCipher
+from indexes.methods.range import KeyRange
 from indexes.types import ColumnType
 from proxy.arrow import Array
 from proxy.catalog import Index, Table
+from proxy.recent import key_mask
 
 Values = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -31,6 +41,23 @@ KINDS: Final[dict[str, VisibleKind]] = {"det": "tag", "ope": "order", "ore": "co
 def visible_indexes(table: Table) -> tuple[Index, ...]:
     """A table's server-visible indexes."""
     return tuple(index for index in table.indexes if index.method in KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition on the columns of a server-visible index.
+
+    Attributes:
+        index: the index.
+        test: what the store is asked.
+        fits: the same for opened values, one array per column of the index: bool[n].
+        exact: whether the test is the condition asked for, and not a weaker one.
+    """
+
+    index: Index
+    test: VisibleTest
+    fits: Callable[[Sequence[Array]], Mask]
+    exact: bool
 
 
 class VisibleIndex:
@@ -93,6 +120,44 @@ class VisibleIndex:
             good[whole] = self._ore.verify(keys[whole], held)
         return good
 
+    def among(self, arrays: Sequence[Array]) -> Condition | None:
+        """Of an index by ``det``: that a row has one of these tuples of values; None when none has a tag.
+
+        Args:
+            arrays: one array of n values per column of the index.
+        """
+        shown, valid = self.values(arrays)
+        tags = tuple(sorted({tag.tobytes() for tag in shown[valid]}))
+        if not tags:
+            return None
+        known = pa.array(tags, pa.binary(det.TAG_BYTES))
+
+        def fits(opened: Sequence[Array]) -> Mask:
+            found, there = self.values(opened)
+            among = pc.is_in(_binary(found), value_set=known)
+            fitting: Mask = there & among.to_numpy(zero_copy_only=False)
+            return fitting
+
+        test = VisibleTest(self.index.id, self.kind, tags)
+        return Condition(self.index, test, fits, exact=True)
+
+    def between(self, within: KeyRange) -> Condition:
+        """Of an index by ``ope`` or ``ore``: that the order key of a row lies in a range."""
+
+        def fits(opened: Sequence[Array]) -> Mask:
+            keys, there = order_keys(opened[0], self.types[0])
+            return there & key_mask(keys, within.low, within.high)
+
+        ends = self.bound(within.low), self.bound(within.high)
+        return Condition(
+            self.index, VisibleTest(self.index.id, self.kind, ends), fits, within.exact
+        )
+
+    @property
+    def exact(self) -> bool:
+        """Whether equal values in the store are equal values of the column: not if they are cut texts."""
+        return self._det is not None or order_key_exact(self.types[0])
+
     def bound(self, key: tuple[int, int] | None) -> bytes:
         """The end of a range as the store is asked for it, of an order key; nothing for no bound."""
         if key is None:
@@ -106,3 +171,10 @@ class VisibleIndex:
         cipher = self._ope or self._ore
         assert cipher is not None
         return cipher.encrypt(keys)
+
+
+def _binary(rows: Values) -> Array:
+    """uint8[n, w] as n binaries of w bytes."""
+    buffers: list[pa.Buffer | None] = [None, wrap(rows)]
+    array: Array = pa.Array.from_buffers(pa.binary(rows.shape[1]), len(rows), buffers)
+    return array

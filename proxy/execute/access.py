@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from indexes.types import ColumnType, Kind
 from proxy.arrow import Array, Chunked, Ordinals, one_array, pick
 from proxy.catalog import Index
+from proxy.keyspace import scheme_of
 from proxy.reading import ReadCounters
-from proxy.sql.access import DirectOutput, MatchColumn, TableAccess
+from proxy.sql.access import DirectOutput, MatchColumn, OrderedAccess, TableAccess
 from proxy.sql.compare import Bound, bind
 from proxy.sql.explain import AccessStats
 from proxy.sql.names import ORDINAL
@@ -25,8 +26,10 @@ from proxy.statistics.cost import Costs
 from proxy.statistics.estimate import Estimator
 from proxy.statistics.words import words_of_step
 
+from .bystore import ends_by_store
 from .exchange import engine_table
 from .folding import engine_folds_alike
+from .joined import Side
 from .lookup import Lookup
 from .match import IndexedMatch, covering_index, is_listed, match_column
 from .ordered import End, ends, rows_at
@@ -34,6 +37,7 @@ from .probes import Context
 from .probes.base import candidates, constants, literal
 from .probes.equality import words_of_arrays
 from .view import TableView
+from .visible import Claimed, Conditions, rows_of
 
 _INTEGER_BITS = {Kind.SMALLINT: 16, Kind.INTEGER: 32, Kind.BIGINT: 64}
 
@@ -70,6 +74,7 @@ class Access:
 
     Attributes:
         ordinals: candidates so far, ascending; None for all live rows.
+        claims: what the store has said of candidates, to be verified with what is opened of them.
     """
 
     def __init__(self, view: TableView, access: TableAccess, parameters: Sequence[object]) -> None:
@@ -78,6 +83,7 @@ class Access:
         self.ordinals: Ordinals | None = None
         self.used: list[str] = []
         self.steps: list[Step] = []
+        self.claims: list[Claimed] = []
         self._parameters = parameters
         self._matched: dict[int, tuple[Index, IndexedMatch, Ordinals] | None] = {}
         self._before = view.state.channel.counters.copy()
@@ -85,15 +91,18 @@ class Access:
 
     def outlook(self) -> Report | None:
         """What :meth:`lookup` does for a predicate if the estimates are right; it only reads statistics."""
-        bound = self._bound()
-        if bound is None or self._ends(bound) is not None:
+        bound = self.bound()
+        if bound is None or self._ends(bound) is not None or ends_by_store(self, bound) is not None:
             return None
-        return Lookup(self._context).outlook(bound.predicate)
+        return Lookup(self.context).outlook(bound.predicate)
 
     def lookup(self) -> None:
         """Find candidates by index."""
         self.used = []
-        bound = self._bound()
+        bound = self.bound()
+        shown = ends_by_store(self, bound)
+        if shown is not None and shown.read(self):
+            return
         ends = self._ends(bound)
         if ends is not None:
             found = rows_at(self.view, ends)
@@ -102,11 +111,11 @@ class Access:
                 self.used = list(dict.fromkeys(one.index.name for one in ends))
                 return
         if bound is not None:
-            lookup = Lookup(self._context)
+            lookup = Lookup(self.context)
             self.ordinals = lookup.find(bound.predicate)
             self.used, self.steps = lookup.used, lookup.steps
 
-    def _bound(self) -> Bound | None:
+    def bound(self) -> Bound | None:
         """What WHERE says, with its parameters; None when it says nothing that an index could serve."""
         predicate, table = self.access.predicate, self.access.table
         if predicate is None or predicate == EVERYTHING:
@@ -118,12 +127,14 @@ class Access:
         ordered = self.access.ordered
         if bound is not None and not bound.exact:
             return None
-        limit = offset = None
-        if ordered is not None:
-            limit, offset = self._count(ordered.limit, None), self._count(ordered.offset, 0)
-        wanted = None if limit is None or offset is None else limit + offset
+        wanted = None if ordered is None else self.wanted(ordered)
         predicate = None if bound is None else bound.predicate
         return ends(self.view, self.access, predicate, wanted)
+
+    def wanted(self, ordered: OrderedAccess) -> int | None:
+        """How many rows an order asks for; None for all."""
+        limit, offset = self._count(ordered.limit, None), self._count(ordered.offset, 0)
+        return None if limit is None or offset is None else limit + offset
 
     def _count(self, operand: Operand | None, absent: int | None) -> int | None:
         """A number of rows; ``absent`` when there is none, or when it is NULL."""
@@ -137,8 +148,9 @@ class Access:
     # --- Keyword matches ----------------------------------------------------------------------------
 
     @property
-    def _context(self) -> Context:
-        return Context(self.view, self.access.matches, self._match, self.opened)
+    def context(self) -> Context:
+        """What probes are made from."""
+        return Context(self.view, self.access.matches, self._match, self.opened, self.claims.append)
 
     @property
     def opened(self) -> frozenset[int]:
@@ -193,16 +205,33 @@ class Access:
         return costs.read(index, keys, share * costs.rows) + costs.fetch(share * left) < before
 
     def narrow(self, index: Index, keys: Array) -> None:
-        """Keep only candidates whose column of an equality index is among ``keys``."""
+        """Keep only candidates whose column of an equality or ``det`` index is among ``keys``."""
         kind = self.access.table.column_by_id(index.columns[0]).type
         fitting = fit(keys, kind)
-        found = candidates(self.view, words_of_arrays(self.view, index, [fitting]))
+        if index.visible:
+            condition = scheme_of(self.access.table, self.view.state.keys, index).among([fitting])
+            alternatives: list[Conditions] = [] if condition is None else [(condition,)]
+            self.keep(index, rows_of(self.view, alternatives, self.claims.append))
+        else:
+            words = words_of_arrays(self.view, index, [fitting])
+            self.keep(index, candidates(self.view, words))
+
+    def keep(self, index: Index, found: Ordinals) -> None:
+        """Keep only candidates that an index has found."""
         self.steps.append(Step((index.name,), None, len(found)))
         if self.ordinals is not None:
             found = np.intersect1d(self.ordinals, found, assume_unique=True)
         self.ordinals = found
-        if index.name not in self.used:
-            self.used.append(index.name)
+        self.note([index])
+
+    def met(self, side: Side, found: Ordinals) -> None:
+        """Keep only candidates that have a partner in a join, as the store says."""
+        self.claims.append(Claimed(found, side.conditions))
+        self.keep(side.index, found)
+
+    def note(self, indexes: Sequence[Index]) -> None:
+        """Indexes that were used."""
+        self.used += dict.fromkeys(one.name for one in indexes if one.name not in self.used)
 
     # --- Rows ---------------------------------------------------------------------------------------
 
@@ -211,13 +240,13 @@ class Access:
         view, access = self.view, self.access
         live = view.count()
         if self.ordinals is None and not (access.columns or access.matches or access.ordinals):
-            return self._fetched(engine_table((), (), live), live)
+            return self.fetched(engine_table((), (), live), live)
         wanted = view.live() if self.ordinals is None else self.ordinals
         column_ids = [column.id for column in access.table.columns if column.id in access.columns]
-        order, arrays = view.fetch(wanted, column_ids)
+        order, opened = self._fetch(wanted, column_ids)
         columns = [access.table.column_by_id(number) for number in column_ids]
         described = [(column.name, column.type) for column in columns]
-        values: list[Array | Chunked] = list(arrays)
+        values: list[Array | Chunked] = [opened[number] for number in column_ids]
         for number, match in enumerate(access.matches):
             found = self._evaluate(number)
             known = None if found is None or found[1].query.complemented else found[2]
@@ -226,9 +255,26 @@ class Access:
         if access.ordinals:
             described.append((ORDINAL, ColumnType(Kind.BIGINT)))
             values.append(pa.array(order))
-        return self._fetched(engine_table(described, values, len(order)), live)
+        return self.fetched(engine_table(described, values, len(order)), live)
 
-    def _fetched(self, table: pa.Table, live: int) -> Fetched:
+    def _fetch(
+        self, wanted: Ordinals, columns: Sequence[int]
+    ) -> tuple[Ordinals, dict[int, Chunked]]:
+        """Open rows: their ordinals in the order of the values, and values by column id.
+
+        Raises:
+            TamperError: a row is not as the store has said.
+        """
+        claimed = (number for one in self.claims for number in one.columns)
+        needed = list(dict.fromkeys([*columns, *claimed]))
+        order, arrays = self.view.fetch(wanted, needed)
+        opened = dict(zip(needed, arrays, strict=True))
+        for one in self.claims:
+            one.verify(order, opened)
+        return order, opened
+
+    def fetched(self, table: pa.Table, live: int) -> Fetched:
+        """What was read, and how."""
         return Fetched(
             self.access,
             table,
@@ -274,12 +320,12 @@ class Access:
         equalities = equalities_of(bound.predicate)
         if not bound.exact or not equalities or has_floats(access, equalities):
             return None
-        found = Lookup(self._context).exact(equalities, most)
+        found = Lookup(self.context).exact(equalities, most)
         if found is None or len(found) > most:
             return None
         numbers = [*dict.fromkeys([*wanted, *(one.column for one in equalities)])]
-        order, arrays = self.view.fetch(found, numbers)
-        values = dict(zip(numbers, map(one_array, arrays), strict=True))
+        order, opened = self._fetch(found, numbers)
+        values = {number: one_array(opened[number]) for number in numbers}
         keep = np.ones(len(order), dtype=np.bool_)
         for one in equalities:
             kind = access.table.column_by_id(one.column).type

@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from encdb import wire
-from encdb.errors import ProgrammingError, err
+from encdb.errors import NotSupportedError, ProgrammingError, err
 from encdb.stores.base import Store
 from indexes.keys import Key
 from indexes.labels import BLOCK
 from indexes.methods import equality
+from indexes.methods.ore.types import AES, MASKS, SHA256
 from indexes.prf import TermPrf
 from proxy import compaction, schema
 from proxy.arrow import Array, Ordinals, one_array, reorder_batch
@@ -342,12 +343,25 @@ def narrowed(table: Table, index: Index) -> Table:
 
 
 def with_mask(statement: CreateIndex, store: Store) -> CreateIndex:
-    """An index by `ore` with the mask that the store can compare by, unless another one is asked for."""
-    if statement.method != "ore" or "mask" in dict(statement.options):
+    """An index by ``ore`` with a mask that the store can compare by.
+
+    Raises:
+        NotSupportedError: a mask was asked for that the store cannot compare by.
+    """
+    if statement.method != "ore":
         return statement
-    mask = "sha256" if store.describe().kind.startswith("PostgreSQL") else "aes"
-    options = tuple(sorted((*statement.options, ("mask", mask))))
-    return dataclasses.replace(statement, options=options)
+    able = (SHA256,) if store.describe().kind.startswith("PostgreSQL") else (AES, SHA256)
+    options = {"mask": able[0], **dict(statement.options)}
+    asked = options["mask"].casefold()
+    # What is no mask at all is refused with the other options.
+    if asked in MASKS and asked not in able:
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            f'this store cannot compare values under the mask "{asked}"',
+            f"Leave the option out, or write mask = '{able[0]}'.",
+        )
+    return dataclasses.replace(statement, options=tuple(sorted(options.items())))
 
 
 def dropping_values(

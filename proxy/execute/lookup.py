@@ -89,7 +89,7 @@ class Lookup:
         estimator = self._estimator
         known = [estimator.share(one) is not None for one in probe.covers]
         option = Option(
-            names=(probe.index.name,),
+            names=probe.names,
             covers=probe.covers,
             share_of=estimator.guess,
             source=Source.STATISTICS if all(known) else Source.GUESS,
@@ -98,6 +98,7 @@ class Lookup:
             look=probe.estimate,
             rank=_order(probe),
             correlation=estimator.correlation(probe.covers),
+            together=True,
         )
         if probe.index.unique and estimator.rows:
             # This is known without statistics: a value is had by one row at most.
@@ -199,7 +200,9 @@ class Lookup:
             most: more rows than this are of no use.
         """
         probes = [
-            one for one in probes_for(self._context, equalities) if one.index.method == "equality"
+            one
+            for one in probes_for(self._context, equalities)
+            if one.index.method == "equality" or one.index.visible
         ]
         probe = next(filter(_single, probes), None) or self._rarest(probes, most)
         return None if probe is None else probe.run()
@@ -220,7 +223,8 @@ class Lookup:
     def _run(self, probe: Probe) -> Ordinals | None:
         found = probe.run()
         if found is not None:
-            self.steps.append(Step((probe.index.name,), self._expected(probe), len(found)))
+            expected = self._expected(probe)
+            self.steps.append(Step(probe.names, expected, len(found), together=True))
         return found
 
     def _expected(self, probe: Probe) -> float | None:

@@ -18,20 +18,25 @@ from proxy.catalog import Catalog, Index
 from proxy.result import Result
 from proxy.snapshot import DatabaseState
 from proxy.sql import statements as sql
-from proxy.sql.access import QueryPlan, SemiJoin, TableAccess
+from proxy.sql.access import QueryPlan, SemiJoin, TableAccess, engine_parameters
 from proxy.sql.explain import explain, explain_analyze
 from proxy.sql.plan import plan_query
+from proxy.sql.serving import det_index, join_group
 from proxy.statistics.words import words_of_choice
 from proxy.transaction import Transaction
 from proxy.values import result_columns
 
 from .access import Access, Fetched
+from .bystore import groups_by_store, side_of_join
 from .exchange import normal
+from .joined import meet
 from .local import LocalEngine
 from .probes.base import FEW
 from .view import TableView
 
 PLAN_CACHE = 512
+Direction = tuple[int, int, int, int]
+"""A reduction: the access and column by which, and the access and column that is reduced."""
 SEMI_JOIN_KEYS = 20_000
 """A join is narrowed by the keys of the other side when there are at most this many rows."""
 SEMI_JOIN_SHARE = 0.25
@@ -102,11 +107,30 @@ class Selector:
     ) -> tuple[pa.Table, list[Fetched]]:
         """Fetch what a plan needs and let the engine run it."""
         self._database.ensure(access.table for access in plan.accesses)
-        fetched = self.fetch(plan, parameters, transaction)
-        tables = {one.access.name: one.table for one in fetched}
         now = transaction.started if transaction is not None else dt.datetime.now(dt.UTC)
-        table = self.engine.run(plan.sql, tables, plan.engine_parameters(parameters, now))
+        text, numbers = plan.sql, plan.parameters
+        fetched = self._groups(plan, parameters, transaction)
+        if fetched and plan.grouped is not None:
+            text, numbers = plan.grouped.sql, plan.grouped.parameters
+        else:
+            fetched = self.fetch(plan, parameters, transaction)
+        tables = {one.access.name: one.table for one in fetched}
+        table = self.engine.run(text, tables, engine_parameters(numbers, parameters, now))
         return table, fetched
+
+    def _groups(
+        self,
+        plan: QueryPlan,
+        parameters: Sequence[object],
+        transaction: Transaction | None,
+    ) -> list[Fetched]:
+        """What a query of groups needs, if the store can count them; else nothing."""
+        if plan.grouped is None:
+            return []
+        (access,) = plan.accesses
+        one = Access(self.view(access.table.id, transaction), access, parameters)
+        found = groups_by_store(one, plan.grouped.index)
+        return [] if found is None else [found]
 
     def view(self, table_id: int, transaction: Transaction | None) -> TableView:
         """One table as the transaction, if there is one, sees it."""
@@ -144,7 +168,7 @@ class Selector:
 
     def _narrow(self, joins: Sequence[SemiJoin], found: Sequence[Access]) -> None:
         """Semi-join reduction: the keys of a small side narrow the other side of its joins."""
-        directions = [
+        directions: list[Direction] = [
             (source, source_column, target, target_column)
             for join in joins
             for source, source_column, target, target_column, legal in (
@@ -156,17 +180,12 @@ class Selector:
         progress = True
         while progress:
             progress = False
-            for direction in list(directions):
-                source, target = found[direction[0]], found[direction[2]]
-                index = equality_index(target.access, direction[3])
-                if source.ordinals is None or index is None:
-                    continue
-                if not worth_narrowing(target, index, len(source.ordinals)):
-                    continue
-                keys = source.column(direction[1])
-                target.narrow(index, keys)
-                directions.remove(direction)
-                progress = True
+            for direction in directions:
+                done = _reduce(direction, directions, found)
+                if done:
+                    directions = [one for one in directions if one not in done]
+                    progress = True
+                    break
 
     def _direct(
         self,
@@ -244,8 +263,56 @@ def explained(lines: list[str]) -> Result:
 
 
 def equality_index(access: TableAccess, column_id: int) -> Index | None:
-    """The equality index of one column, or None."""
+    """The index that finds many values of one column in the fewest steps, or None."""
+    by_store = det_index(access.table, column_id)
+    if by_store is not None:
+        return by_store
     for index in access.table.indexes:
         if index.method == "equality" and index.columns == (column_id,):
             return index
     return None
+
+
+def _back(direction: Direction) -> Direction:
+    """The converse of a reduction."""
+    source, source_column, target, target_column = direction
+    return target, target_column, source, source_column
+
+
+def _reduce(
+    direction: Direction, legal: Sequence[Direction], found: Sequence[Access]
+) -> tuple[Direction, ...]:
+    """Narrow one side of a join by the other, if that can be done and is worth it; the reductions that were made."""
+    source, target = found[direction[0]], found[direction[2]]
+    back = _back(direction) in legal
+    if _meet(source, target, direction, back=back):
+        return (direction, _back(direction)) if back else (direction,)
+    index = equality_index(target.access, direction[3])
+    if source.ordinals is None or index is None:
+        return ()
+    if not worth_narrowing(target, index, len(source.ordinals)):
+        return ()
+    target.narrow(index, source.column(direction[1]))
+    return (direction,)
+
+
+def _meet(source: Access, target: Access, direction: Direction, *, back: bool) -> bool:
+    """Let the store narrow one side of a join by the other, and with ``back`` the other as well.
+
+    Returns:
+        False when it cannot, or when the side to narrow by is not made small by what the store knows.
+    """
+    tables = source.access.table, target.access.table
+    if join_group(tables[0], direction[1], tables[1], direction[3]) is None:
+        return False
+    known, other = side_of_join(source, direction[1]), side_of_join(target, direction[3])
+    if known is None or other is None or (source.ordinals is not None and not known.conditions):
+        return False
+    rows = source.view.count() if source.ordinals is None else len(source.ordinals)
+    if not worth_narrowing(target, other.index, rows):
+        return False
+    left, right = meet(known, other)
+    target.met(other, right)
+    if back:
+        source.met(known, left)
+    return True

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..catalog import Table
+from ..catalog import Index, Table
 from .predicates import Operand, Predicate
 
 CLOCK: Final = -1
@@ -113,6 +113,21 @@ class DirectOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupedQuery:
+    """A query of one table that can be answered from its groups and their sizes.
+
+    Attributes:
+        index: the ``det`` index that tells the groups.
+        sql: the query for a table of one row per group, with the index's columns and a weight.
+        parameters: of ``sql``, as in :class:`QueryPlan`.
+    """
+
+    index: Index
+    sql: str
+    parameters: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QueryPlan:
     """A query for the engine and the tables it needs.
 
@@ -125,6 +140,8 @@ class QueryPlan:
             result is a list of columns: rule 12, the engine is not needed. If binding the parameters
             is not exact, it is.
         volatile: whether a function such as ``random()`` is called.
+        grouped: set for a query of one table whose WHERE is its access's predicate exactly, if it can be
+            answered from groups.
     """
 
     sql: str
@@ -133,6 +150,7 @@ class QueryPlan:
     joins: tuple[SemiJoin, ...] = ()
     direct: tuple[DirectOutput, ...] | None = None
     volatile: bool = False
+    grouped: GroupedQuery | None = None
 
     def engine_parameters(self, parameters: Sequence[object], now: dt.datetime) -> list[object]:
         """The values for the parameters of ``sql``.
@@ -141,4 +159,11 @@ class QueryPlan:
             parameters: the statement's.
             now: the start of the transaction, with its time zone.
         """
-        return [now if index == CLOCK else parameters[index] for index in self.parameters]
+        return engine_parameters(self.parameters, parameters, now)
+
+
+def engine_parameters(
+    numbers: Sequence[int], parameters: Sequence[object], now: dt.datetime
+) -> list[object]:
+    """The values for the parameters of a text for the engine; see :class:`QueryPlan`."""
+    return [now if index == CLOCK else parameters[index] for index in numbers]

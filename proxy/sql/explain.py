@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..catalog import Index, Table
 from .access import OrderedAccess, QueryPlan, SemiJoin, TableAccess
 from .predicates import Literal, Operand, Parameter, Predicate, describe
-from .serving import too_short, usable_indexes
+from .serving import det_index, join_group, ope_index, too_short, usable_indexes
 from .write import DeletePlan, InsertPlan, UpdatePlan
 
 
@@ -101,6 +102,7 @@ def _render(
         if stats is not None:
             lines += _cost(stats[place])
     lines += [_join(query, join) for join in query.joins]
+    lines += _by_store(query)
     if stats is None:
         most = sum(map(_round_trips, query.accesses)) + INDEX_STAGES * len(query.joins)
         lines.append(
@@ -126,7 +128,7 @@ def _access(access: TableAccess, choice: Sequence[str]) -> list[str]:
         lines.append("  fetch: all rows")
     else:
         lines.append(f"  fetch: {access_predicate(access)}")
-        usable = ", ".join(f"{index.name} ({index.method})" for index in usable_indexes(access))
+        usable = ", ".join(map(_named, usable_indexes(access)))
         lines.append(f"  indexes: {usable or 'none that serves it, so all rows are fetched'}")
         for index, part in too_short(access):
             lines.append(
@@ -135,19 +137,62 @@ def _access(access: TableAccess, choice: Sequence[str]) -> list[str]:
             )
     lines += [f"  {line}" for line in choice]
     if access.ordered is not None:
-        lines.append(f"  order: {_order(access, access.ordered)}")
+        by = "" if access.ordered.folded else _sorted_by(table, access.ordered.column)
+        lines.append(f"  order: {_order(access, access.ordered)}{by}")
     for extremum in access.extremes:
         name = "greatest" if extremum.greatest else "least"
-        lines.append(f"  only the {name} {table.column_by_id(extremum.column).name}")
+        by = _sorted_by(table, extremum.column)
+        lines.append(f"  only the {name} {table.column_by_id(extremum.column).name}{by}")
     shown = [column.name for column in table.columns if column.id in access.columns]
     width = f"all {len(shown)}" if len(shown) == len(table.columns) else ", ".join(shown) or "none"
     lines.append(f"  columns: {width}")
     return lines
 
 
+def _named(index: Index) -> str:
+    return f"{index.name} ({index.method}{', server-visible' if index.visible else ''})"
+
+
+def _sorted_by(table: Table, column: int) -> str:
+    """By which index the store sorts."""
+    found = ope_index(table, column)
+    return "" if found is None else f", by {_named(found)}"
+
+
+def _by_store(query: QueryPlan) -> list[str]:
+    """What the store counts, and what that is worth."""
+    lines = []
+    if query.grouped is not None:
+        lines.append(f"groups: counted by the store, by {_named(query.grouped.index)}")
+    if _trusting(query):
+        lines.append("server-visible: completeness of what the store finds is not verified")
+    return lines
+
+
+def _trusting(query: QueryPlan) -> bool:
+    """Whether a server-visible index may decide which rows are read."""
+    for access in query.accesses:
+        columns = [one.column for one in access.extremes]
+        if access.ordered is not None and not access.ordered.folded:
+            columns.append(access.ordered.column)
+        if any(ope_index(access.table, one) is not None for one in columns):
+            return True
+        if any(index.visible for index in usable_indexes(access)):
+            return True
+    sides = [
+        (query.accesses[number].table, column)
+        for one in query.joins
+        for number, column in ((one.left, one.left_column), (one.right, one.right_column))
+    ]
+    return query.grouped is not None or any(det_index(*side) is not None for side in sides)
+
+
 def _round_trips(access: TableAccess) -> int:
     """How often an access may wait for the store, one dependent stage after the other."""
-    stages = INDEX_STAGES * len(usable_indexes(access))
+    usable = usable_indexes(access)
+    hidden = [index for index in usable if not index.visible]
+    # All server-visible ones are asked in one message.
+    stages = INDEX_STAGES * len(hidden) + (len(hidden) < len(usable))
     if access.ordered is not None:
         stages += 2 * INDEX_STAGES
     stages += 2 * INDEX_STAGES * len(access.extremes)
@@ -210,8 +255,10 @@ def _join(plan: QueryPlan, join: SemiJoin) -> str:
     left, right = plan.accesses[join.left], plan.accesses[join.right]
     first = f"{left.name}.{left.table.column_by_id(join.left_column).name}"
     second = f"{right.name}.{right.table.column_by_id(join.right_column).name}"
+    group = join_group(left.table, join.left_column, right.table, join.right_column)
+    how = "" if group is None else f", by the store in join group {group}"
     if join.to_left and join.to_right:
-        return f"reduce {first} and {second} by each other"
+        return f"reduce {first} and {second} by each other{how}"
     if join.to_right:
-        return f"reduce {second} by {first}"
-    return f"reduce {first} by {second}"
+        return f"reduce {second} by {first}{how}"
+    return f"reduce {first} by {second}{how}"

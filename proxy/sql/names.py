@@ -27,6 +27,9 @@ ORDINAL: Final = "__ordinal"
 MATCH_PREFIX: Final = "__match_"
 """Prefix of the hidden BOOLEAN columns that stand for ``@@`` in the local engine."""
 
+WEIGHT: Final = "__weight"
+"""The hidden column of a table with one row per group: how many rows the group has, BIGINT."""
+
 
 def fold(name: str) -> str:
     """The form in which names are compared."""
@@ -43,7 +46,7 @@ def check_new_name(name: str, what: str) -> str:
         problem = f"is longer than {MAX_NAME_BYTES} bytes"
     elif any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in name):
         problem = "holds a control character"
-    elif folded == ORDINAL or folded.startswith(MATCH_PREFIX):
+    elif folded in {ORDINAL, WEIGHT} or folded.startswith(MATCH_PREFIX):
         problem = "is reserved"
     if problem is None:
         return name

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from ..catalog import Catalog, Table
-from .access import DirectOutput, QueryPlan, SemiJoin, TableAccess
+from ..catalog import Catalog, Index, Table
+from .access import DirectOutput, GroupedQuery, QueryPlan, SemiJoin, TableAccess
 from .build import Builder
 from .dialect import Translator
 from .hidden import (
@@ -27,6 +27,7 @@ from .normal import as_select, normalise, quoted
 from .predicates import EVERYTHING
 from .rules.derived import Pusher
 from .rules.direct import direct_outputs
+from .rules.grouped import grouping_index, weighted
 from .rules.ordered import extremes, is_single, ordered_access
 from .rules.reuse import table_predicate
 from .rules.semijoin import semi_joins
@@ -94,6 +95,7 @@ def finish(plan: Draft) -> QueryPlan:
     pusher.statement(plan.root, plan.builder.ctes)
     accesses = _accesses(plan)
     joins = _semi_joins(plan)
+    grouping = _grouping(plan, pusher, accesses)
     accesses, direct = _single(plan, pusher, accesses)
     rewrite(blocks)
     replace_matches(blocks, names)
@@ -101,6 +103,11 @@ def finish(plan: Draft) -> QueryPlan:
     hide_columns(blocks, hidden_names(matches, plan.target))
     if plan.target is not None:
         _show_ordinals(plan)
+    grouped = None
+    if grouping is not None and not accesses[0].extremes:
+        counting = Translator()
+        text = counting.sql(weighted(plan.tree))
+        grouped = GroupedQuery(grouping, text, tuple(counting.parameters))
     translator = Translator()
     sql = translator.sql(plan.tree)
     return QueryPlan(
@@ -118,6 +125,7 @@ def finish(plan: Draft) -> QueryPlan:
         joins=joins,
         direct=direct,
         volatile=any(block.volatile for block in blocks),
+        grouped=grouped,
     )
 
 
@@ -158,8 +166,7 @@ def _single(
         return [replace(access, exact=False) for access in accesses], None
     access = accesses[0]
     where = root.select.args.get("where")
-    exact = where is None or (pusher.exact[root] and access.exact and access.predicate is not None)
-    if not (exact and is_single(root)):
+    if not (_says_all(root, pusher, access) and is_single(root)):
         return [replace(access, exact=False)], None
     found = extremes(root) if plan.target is None else ()
     ordered = ordered_access(root) if plan.target is None and not found else None
@@ -167,6 +174,23 @@ def _single(
     if where is not None:
         direct = direct_outputs(root) if plan.target is None else ()
     return [replace(access, exact=True, ordered=ordered, extremes=found)], direct
+
+
+def _grouping(plan: Draft, pusher: Pusher, accesses: list[TableAccess]) -> Index | None:
+    """The index whose groups answer a query of one table and nothing else, if any does."""
+    root = plan.root
+    if not isinstance(root, Block) or len(plan.builder.blocks) > 1 or len(accesses) != 1:
+        return None
+    if plan.target is not None or not _says_all(root, pusher, accesses[0]):
+        return None
+    return grouping_index(root)
+
+
+def _says_all(root: Block, pusher: Pusher, access: TableAccess) -> bool:
+    """Whether the predicate of the only table is all that WHERE says."""
+    if root.select.args.get("where") is None:
+        return True
+    return pusher.exact[root] and access.exact and access.predicate is not None
 
 
 def _show_ordinals(plan: Draft) -> None:

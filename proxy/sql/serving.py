@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from indexes.folding import fold, rigid_prefix
 from indexes.methods import substring
 
-from ..catalog import Index
+from ..catalog import Index, Table
 from .access import TableAccess
 from .predicates import (
     And,
@@ -65,6 +65,28 @@ def _conjunctions(predicate: Predicate) -> Iterator[tuple[Predicate, ...]]:
         if isinstance(part, Or):
             for arm in part.parts:
                 yield from _conjunctions(arm)
+
+
+def ope_index(table: Table, column: int) -> Index | None:
+    """The ``ope`` index of one column, by which the store sorts, or None."""
+    return _index_by("ope", table, column)
+
+
+def det_index(table: Table, column: int) -> Index | None:
+    """The ``det`` index of one column, by which the store joins, or None."""
+    return _index_by("det", table, column)
+
+
+def _index_by(method: str, table: Table, column: int) -> Index | None:
+    found = (one for one in table.indexes if one.method == method and one.columns == (column,))
+    return next(found, None)
+
+
+def join_group(left: Table, left_column: int, right: Table, right_column: int) -> str | None:
+    """The join group by which the store can join two columns, or None."""
+    found = [det_index(left, left_column), det_index(right, right_column)]
+    groups = {None if one is None else dict(one.options).get("join_group") for one in found}
+    return groups.pop() if len(groups) == 1 else None
 
 
 def equality_on(column: int, parts: Sequence[Predicate]) -> Equals | In | None:

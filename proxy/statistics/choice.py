@@ -45,6 +45,7 @@ class Option:
         rank: what decides between equal costs.
         correlation: of the rows listed with the order of the table.
         joint: the share of rows listed, where it is known better than by conjunct.
+        together: whether every index has its say, not one of them for each alternative.
     """
 
     names: tuple[str, ...]
@@ -57,6 +58,7 @@ class Option:
     rank: tuple[int, bool] = (0, False)
     correlation: float = 0.0
     joint: float | None = None
+    together: bool = False
 
     def share(self, covered: frozenset[Predicate] = frozenset()) -> float:
         """The share of rows that fulfil what is not covered yet, among those that fulfil the rest."""
@@ -80,11 +82,13 @@ class Step:
         names: its indexes.
         expected: rows that it lists, by estimate; None when that is a guess.
         found: rows that it listed, once it was run.
+        together: whether every index has its say, not one of them for each alternative.
     """
 
     names: tuple[str, ...]
     expected: float | None
     found: int | None = None
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,8 @@ def outline(options: Sequence[Option], costs: Costs) -> Outline:
 
 def _step(option: Option, costs: Costs) -> Step:
     known = option.source is not Source.GUESS
-    return Step(option.names, option.share() * costs.rows if known else None)
+    expected = option.share() * costs.rows if known else None
+    return Step(option.names, expected, together=option.together)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def _meant(step: Step) -> str:
 
 
 def _names(step: Step) -> str:
-    return " or ".join(dict.fromkeys(step.names))
+    return (" and " if step.together else " or ").join(dict.fromkeys(step.names))
 
 
 def _about(rows: float) -> str:

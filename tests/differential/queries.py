@@ -151,6 +151,24 @@ def _grouped(made: Statement) -> tuple[str, bool]:
     return sql, False
 
 
+def _counted(made: Statement) -> tuple[str, bool]:
+    """How often each value of one column occurs, which a store that knows equal values can count."""
+    choose = made.choose
+    mention, source = _from_one(made)
+    key = choose.pick([name for name in mention.names if name.kind.comparable])
+    items = [f"count({choose.pick(('*', key.sql))})", f"count(DISTINCT {key.sql})"]
+    if _has_extremes(key.kind):
+        items += [f"min({key.sql})", f"max({key.sql})"]
+    chosen = choose.some(items, 1, 3)
+    where = f" WHERE {predicate(made, [mention], 0)}" if choose.chance(40) else ""
+    if choose.chance(20):
+        return f"SELECT {', '.join(chosen)} {source}{where}", False
+    sql = f"SELECT {', '.join([key.sql, *chosen])} {source}{where} GROUP BY {key.sql}"
+    if choose.chance(30):
+        sql += f" HAVING count(*) > {choose.number(0, 2)}"
+    return sql, False
+
+
 def _distinct(made: Statement) -> tuple[str, bool]:
     mention, source = _from_one(made)
     names = made.choose.some([name for name in mention.names if name.kind.comparable], 1, 3)
@@ -322,6 +340,7 @@ _SHAPES: tuple[tuple[int, Shape], ...] = (
     (6, _extremes),
     (6, _aggregates),
     (7, _grouped),
+    (6, _counted),
     (4, _distinct),
     (16, _joined),
     (7, _comma),

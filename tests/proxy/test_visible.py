@@ -252,12 +252,18 @@ def test_a_check_finds_every_wrong_entry(damaged, statement):
 
 
 @pytest.mark.stores("sqlite")
-def test_a_moved_entry_gives_no_wrong_row(damaged):
+def test_a_moved_entry_is_noticed_when_its_row_is_opened(damaged):
     connection = damaged(
         "UPDATE {relation} SET value = (SELECT value FROM {relation} WHERE kind = 1 ORDER BY id DESC)"
         " WHERE kind = 1"
     )
+    refused = 0
     for number in range(20):
-        found = ids(connection, f"zip = 'zip {number:02}'")
-        wanted = [row[0] for row in rows_of(120) if row[1] == f"zip {number:02}"]
-        assert set(found) <= set(wanted)
+        try:
+            found = ids(connection, f"zip = 'zip {number:02}'")
+        except encdb.TamperError:
+            refused += 1
+            continue
+        # What the entries were moved away from is missed: only a check finds that.
+        assert found == []
+    assert refused == 1

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.sql.predicates import Predicate
-from proxy.visible import KINDS
 
 from . import equality, keyword, ordered, substring, visible
 from .base import Context, Probe, Prober
@@ -29,11 +28,8 @@ PROBERS: Final[dict[str, Prober]] = {
 def probes_for(context: Context, parts: Sequence[Predicate]) -> list[Probe]:
     """Every probe that serves some of these conjuncts: hidden ones in the order of the catalog first."""
     found: list[Probe] = []
-    shown: list[visible.Served] = []
     for index in context.view.table.indexes:
-        served = context.served(index, parts)
-        if served and index.method in KINDS:
-            shown.append((index, served))
-        elif served:
+        served = () if index.visible else context.served(index, parts)
+        if served:
             found += PROBERS[index.method](context, index, served)
-    return [*found, *visible.probe_of(context, shown)]
+    return [*found, *visible.probes(context, parts)]

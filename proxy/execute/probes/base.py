@@ -17,6 +17,7 @@ from indexes.types import ColumnType
 from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
 from proxy.execute.view import TableView
+from proxy.execute.visible import Claimed
 from proxy.sql import serving
 from proxy.sql.access import MatchColumn
 from proxy.sql.predicates import Equals, In, Literal, Operand, Predicate
@@ -38,12 +39,14 @@ class Context:
         match: the matching ordinals of the access's ``@@`` number n and the index that serves it, or
             None when no index does.
         columns: ids of the columns that are opened of each row that is found.
+        claim: told what the store says of rows, to be verified once they are opened.
     """
 
     view: TableView
     matches: Sequence[MatchColumn]
     match: Callable[[int], tuple[Index, Ordinals] | None]
-    columns: frozenset[int] = frozenset()
+    columns: frozenset[int]
+    claim: Callable[[Claimed], None]
 
     def served(self, index: Index, parts: Sequence[Predicate]) -> tuple[Predicate, ...]:
         """The conjuncts that an index serves together."""
@@ -62,6 +65,7 @@ class Probe:
         estimate: about how many rows :attr:`run` gives, or None when that cannot be said without
             asking for them. What it reads, :attr:`run` reads as well. Statistics come first.
         asked: how many words or ranges the index is asked for, for the cost of reading it.
+        others: indexes that are put to use together with it.
     """
 
     index: Index
@@ -70,6 +74,12 @@ class Probe:
     run: Callable[[], Ordinals | None]
     estimate: Callable[[], int | None] | None = None
     asked: int = 1
+    others: tuple[Index, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the indexes put to use."""
+        return tuple(one.name for one in (self.index, *self.others))
 
 
 Prober: TypeAlias = Callable[[Context, Index, tuple[Predicate, ...]], list[Probe]]

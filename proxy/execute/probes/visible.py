@@ -1,123 +1,117 @@
-"""Probes of server-visible indexes: the store itself filters by value, sorts, and finds the ends of an order.
+"""The probe of all server-visible indexes of a table together: the store itself finds the rows, exactly.
 
-Conditions on several such indexes of one table are one request. The store answers with labels; that all rows
-are among them is not proved, but every row it names must be one that is live, and it is opened and rechecked as
-any other. Rows of the open transaction are added here, for the store does not know them.
+Whatever conjuncts these indexes serve goes in one message, because a conjunction that the store sees as a
+whole is answered in one round trip and names the fewest rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 from math import prod
+from typing import Final
 
-import numpy as np
-
-from encdb import wire
-from indexes.methods.range import KeyRange
-from proxy import keyspace
-from proxy.arrow import Ordinals
 from proxy.catalog import Index
-from proxy.execute.view import TableView, as_array
-from proxy.integrity import tampered
+from proxy.execute.view import TableView
+from proxy.execute.visible import Conditions, rows_of
+from proxy.keyspace import scheme_of
 from proxy.sql.predicates import Equals, In, Predicate
-from proxy.visible import VisibleIndex
+from proxy.visible import Condition, visible_indexes
 
-from .base import AMONG, EQUAL, WITHIN, Context, Probe, values_of
+from .base import AMONG, COMPOSITE, EQUAL, WITHIN, Context, Probe, values_of
 from .equality import MOST_TUPLES, combinations
 from .ordered import ranges_of
 
-Served = tuple[Index, tuple[Predicate, ...]]
+MOST_REQUESTS: Final = 16
+"""Ranges, and combinations of them, that the store is asked for at once at most."""
+_PREFERENCE: Final = ("det", "ope", "ore")
+"""Which method serves a conjunct that several could serve."""
 
 
-def probe_of(context: Context, served: Sequence[Served]) -> list[Probe]:
-    """One probe for all server-visible indexes that serve some of a conjunction."""
-    view = context.view
-    tests: list[wire.VisibleTest] = []
-    covers: list[Predicate] = []
-    ranks: list[int] = []
-    first: Index | None = None
-    # Order-preserving values come before order-revealing ones, which are compared one by one.
-    for index, atoms in sorted(served, key=lambda one: one[0].method == "ore"):
-        if set(covers).issuperset(atoms):
-            continue
-        test = test_of(view, index, atoms)
-        if test is None:
-            continue
-        first = first or index
-        tests.append(test)
-        covers += [one for one in atoms if one not in covers]
-        ranks.append(_rank(index, atoms))
-    if first is None:
+def probes(context: Context, parts: Sequence[Predicate]) -> list[Probe]:
+    """One probe for everything that server-visible indexes serve of a conjunction, if anything."""
+    chosen, covers = _chosen(context, parts)
+    if not chosen:
         return []
-
-    def run() -> Ordinals:
-        return answered(view, wire.ReadVisible(view.table.id, tuple(tests)))
-
-    return [Probe(first, tuple(covers), min(ranks), run)]
-
-
-def _rank(index: Index, atoms: Sequence[Predicate]) -> int:
-    if index.method != "det":
-        return WITHIN
-    return EQUAL if all(isinstance(one, Equals) for one in atoms) else AMONG
-
-
-def test_of(view: TableView, index: Index, atoms: Sequence[Predicate]) -> wire.VisibleTest | None:
-    """The condition that the store is asked to check; None when it would be too many."""
-    scheme = scheme_of(view, index)
-    if index.method == "det":
-        values = [values_of(one) for one in atoms if isinstance(one, Equals | In)]
-        if len(values) > 1 and prod(map(len, values)) > MOST_TUPLES:
-            return None
-        shown, valid = scheme.values(combinations(view, index, values))
-        wanted = tuple(row.tobytes() for row in shown[valid])
-        return wire.VisibleTest(index.id, "tag", wanted)
-    ranges = ranges_of(view, index, atoms[0])
-    if not ranges:
-        # Nothing can match: an empty range of any two ends says so.
-        return wire.VisibleTest(index.id, "order", (b"\1", b"\0"))
-    if len(ranges) > 1:
-        return None
-    return range_test(scheme, ranges[0])
+    first, *others = chosen
+    alternatives = list(product(*chosen.values()))
+    return [
+        Probe(
+            index=first,
+            covers=covers,
+            rank=_rank(covers),
+            run=partial(rows_of, context.view, alternatives, context.claim),
+            asked=sum(len(one.test.values) for found in chosen.values() for one in found),
+            others=tuple(others),
+        )
+    ]
 
 
-def range_test(scheme: VisibleIndex, keys: KeyRange) -> wire.VisibleTest:
-    """The condition that a value lies in a range of order keys."""
-    ends = scheme.bound(keys.low), scheme.bound(keys.high)
-    return wire.VisibleTest(scheme.index.id, scheme.kind, ends)
+def exactly(context: Context, parts: Sequence[Predicate]) -> list[Conditions] | None:
+    """Conjunctions of which a row fulfils one exactly if it fulfils all parts; None where that cannot be said."""
+    chosen, covers = _chosen(context, parts)
+    exact = all(one.exact for found in chosen.values() for one in found)
+    return list(product(*chosen.values())) if exact and set(covers) == set(parts) else None
 
 
-def scheme_of(view: TableView, index: Index) -> VisibleIndex:
-    """The scheme of an index."""
-    return keyspace.scheme_of(view.table, view.state.keys, index)
+def together(context: Context, parts: Sequence[Predicate]) -> list[Conditions]:
+    """Conjunctions of which every row fulfils one that fulfils all parts."""
+    chosen, _ = _chosen(context, parts)
+    return list(product(*chosen.values()))
 
 
-def answered(view: TableView, request: wire.ReadVisible) -> Ordinals:
-    """Live ordinals, ascending: those the store names, and all of the open transaction's own rows.
+def _chosen(
+    context: Context, parts: Sequence[Predicate]
+) -> tuple[dict[Index, list[Condition]], tuple[Predicate, ...]]:
+    """Which indexes serve which conjuncts: per index conditions of which one must hold."""
+    chosen: dict[Index, list[Condition]] = {}
+    covers: dict[Predicate, None] = {}
+    for index in sorted(visible_indexes(context.view.table), key=_order):
+        served = context.served(index, parts)
+        if not served or covers.keys() >= set(served):
+            continue
+        found = conditions(context.view, index, served)
+        if found is None or prod(map(len, [*chosen.values(), found])) > MOST_REQUESTS:
+            continue
+        chosen[index] = found
+        covers.update(dict.fromkeys(served))
+    return chosen, tuple(covers)
 
-    Raises:
-        TamperError: the store names a row that is not there.
+
+def _order(index: Index) -> tuple[int, int]:
+    return _PREFERENCE.index(index.method), -len(index.columns)
+
+
+def _rank(atoms: Sequence[Predicate]) -> int:
+    if len(atoms) > 1:
+        return COMPOSITE
+    return {Equals: EQUAL, In: AMONG}.get(type(atoms[0]), WITHIN)
+
+
+def conditions(
+    view: TableView, index: Index, served: Sequence[Predicate]
+) -> list[Condition] | None:
+    """What the store is asked about one index: any of these conditions holds for each row that matters.
+
+    Returns:
+        None when there would be too many, or no end to any of them; an empty list when no row matters.
     """
-    answer = wire.verified(view.state.channel.ask(request), wire.Ids)
-    found = named(view, answer.ids)
-    overlay = view.overlay
-    if overlay.removed:
-        found = found[~np.isin(found, as_array(overlay.removed))]
-    return np.union1d(found, overlay.live()) if overlay.places else found
+    if index.method == "det":
+        return _tagged(view, index, served)
+    (atom,) = served
+    ranges = ranges_of(view, index, atom)
+    if len(ranges) > MOST_REQUESTS or any(one.low is None and one.high is None for one in ranges):
+        return None
+    scheme = scheme_of(view.table, view.state.keys, index)
+    return [scheme.between(one) for one in ranges]
 
 
-def named(view: TableView, labels: Sequence[int]) -> Ordinals:
-    """Ordinals, ascending, of rows that the store names, every one of which must be there."""
-    state = view.state
-    found = np.sort(state.keys.labels.to_ordinals(np.array(labels, dtype=np.int64)))
-    if len(np.unique(found)) != len(found) or not TableView(state).live_mask(found).all():
-        raise tampered(f'the store names rows of table "{view.table.name}" that are not there')
-    return found
-
-
-def end_rows(view: TableView, index: Index, count: int, *, descending: bool) -> Ordinals:
-    """The first rows in the order of an index by `ope`, ties with the last included; ascending ordinals."""
-    request = wire.ReadVisible(
-        view.table.id, (), order=index.id, descending=descending, limit=count
-    )
-    return answered(view, request)
+def _tagged(view: TableView, index: Index, served: Sequence[Predicate]) -> list[Condition] | None:
+    """The one condition of a ``det`` index: the values are among some."""
+    values = [values_of(one) for one in served if isinstance(one, Equals | In)]
+    if prod(map(len, values)) > MOST_TUPLES and len(values) > 1:
+        return None
+    scheme = scheme_of(view.table, view.state.keys, index)
+    found = scheme.among(combinations(view, index, values))
+    return [] if found is None else [found]

@@ -1,0 +1,122 @@
+"""ORDER BY … LIMIT and MIN/MAX by an ``ope`` index: the store's own B-tree gives the rows at one end.
+
+Conditions that server-visible indexes serve exactly may go along, so that ``WHERE zip = 'x' ORDER BY age
+LIMIT 3`` names three rows. Rows that the transaction has removed still count in the store, so as many more
+are asked for; rows of its own are all added, and the engine chooses among them. NULL is not in an index, so
+where it could matter, and cannot be ruled out, the table is read in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from encdb import wire
+from indexes.methods.range import KeyRange
+from proxy.arrow import Ordinals
+from proxy.catalog import Index, Table
+from proxy.keyspace import scheme_of
+from proxy.sql.access import Extremum
+
+from .view import TableView
+from .visible import Claimed, Conditions, live_rows, own_rows
+
+ANY_VALUE = KeyRange(None, None, exact=True)
+Claim = Callable[[Claimed], None]
+
+
+def never_null(table: Table, column_id: int) -> bool:
+    """Whether a column cannot hold NULL."""
+    primary = table.primary_key
+    key = primary is not None and column_id in primary.columns
+    return key or table.column_by_id(column_id).not_null
+
+
+def first_rows(
+    view: TableView,
+    index: Index,
+    alternatives: Sequence[Conditions],
+    count: int,
+    claim: Claim,
+    *,
+    descending: bool,
+    whole: bool,
+) -> Ordinals | None:
+    """Live rows among which the first ones in the order of a column are, with all that tie with the last.
+
+    Args:
+        view: the table.
+        index: the ``ope`` index of the column.
+        alternatives: a row has to fulfil one of these conjunctions.
+        count: how many rows are needed.
+        claim: told what the store says, to be verified with the rows.
+        descending: from which end.
+        whole: whether rows without a value can be ruled out.
+
+    Returns:
+        None when rows without a value are needed to make up the number.
+    """
+    tasks = [_asking(view, index, one, count, descending=descending) for one in alternatives]
+    found = _named(view, index, alternatives, view.state.channel.together(tasks), claim)
+    if not whole and len(_union(found)) < count:
+        return None
+    return _union([*found, *(own_rows(view, one) for one in alternatives)])
+
+
+def extreme_rows(
+    view: TableView,
+    wanted: Sequence[tuple[Extremum, Index]],
+    alternatives: Sequence[Conditions],
+    claim: Claim,
+) -> Ordinals:
+    """Live rows among which one has each of these least or greatest values, if there is any value.
+
+    Args:
+        view: the table.
+        wanted: each with the ``ope`` index of its column.
+        alternatives: a row has to fulfil one of these conjunctions.
+        claim: told what the store says, to be verified with the rows.
+    """
+    asked = [(one, index, each) for one, index in wanted for each in alternatives]
+    tasks = [_asking(view, index, each, 1, descending=one.greatest) for one, index, each in asked]
+    parts = [own_rows(view, each) for each in alternatives]
+    for (_, index, each), answer in zip(asked, view.state.channel.together(tasks), strict=True):
+        (found,) = _named(view, index, [each], [answer], claim)
+        exact = scheme_of(view.table, view.state.keys, index).exact
+        # All of them have the same value, unless some were asked for in place of removed ones.
+        parts.append(found[-1:] if exact and not view.overlay.removed else found)
+    return _union(parts)
+
+
+def _asking(
+    view: TableView, index: Index, conditions: Conditions, count: int, *, descending: bool
+) -> Callable[[], wire.ReadResponse]:
+    request = wire.ReadVisible(
+        table=view.table.id,
+        tests=tuple(one.test for one in conditions),
+        order=index.id,
+        descending=descending,
+        limit=count + len(view.overlay.removed),
+    )
+    return partial(view.state.channel.ask, request)
+
+
+def _named(
+    view: TableView,
+    index: Index,
+    alternatives: Sequence[Conditions],
+    answers: Sequence[wire.ReadResponse],
+    claim: Claim,
+) -> list[Ordinals]:
+    """The live rows of each answer, which must have a value and fulfil what was asked."""
+    present = scheme_of(view.table, view.state.keys, index).between(ANY_VALUE)
+    found = [live_rows(view, answer) for answer in answers]
+    for ordinals, conditions in zip(found, alternatives, strict=True):
+        claim(Claimed(ordinals, (*conditions, present)))
+    return found
+
+
+def _union(parts: Sequence[Ordinals]) -> Ordinals:
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
