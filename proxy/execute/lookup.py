@@ -39,6 +39,7 @@ class Lookup:
         self._costs: Costs | None = None
         self._refused: Step | None = None
         """What would be read for an arm of a disjunction that is left to a scan."""
+        self._possible: dict[str, None] = {}
         self.steps: list[Step] = []
 
     @property
@@ -60,11 +61,12 @@ class Lookup:
 
     def outlook(self, predicate: Predicate | None) -> Report:
         """What :meth:`find` does if all estimates are right; only statistics are read for it."""
-        plan = self._outline(predicate)
+        plan, rows = self._outline(predicate), self._estimator.rows
+        possible = tuple(self._possible)
         if plan is None:
-            return Report(self._estimator.rows, refused=self._refused)
+            return Report(rows, refused=self._refused, possible=possible)
         expected = None if plan.source is Source.GUESS else plan.rows
-        return Report(self._estimator.rows, expected, plan.steps, plan.best or self._refused)
+        return Report(rows, expected, plan.steps, plan.best or self._refused, possible)
 
     def _outline(self, predicate: Predicate | None) -> Outline | None:
         """What is meant to be done for a predicate; None when no index serves it."""
@@ -78,7 +80,9 @@ class Lookup:
         """Every way to narrow a conjunction."""
         single = next(filter(_single, probes), None)
         if single is not None:
+            self._possible[single.index.name] = None
             return [self._indexed(single)]
+        self._possible.update((probe.index.name, None) for probe in probes)
         options = [self._indexed(probe) for probe in probes]
         return options + [
             one for part in parts if isinstance(part, Or) for one in self._either(part)

@@ -191,9 +191,12 @@ class Report:
         expected: rows that will be opened, by estimate; None when that is a guess.
         steps: the indexes to be read, in order.
         refused: what came nearest to being worth it, where everything is read instead.
+        possible: every index that may be asked for something, whatever the real counts are: what is read
+            is decided again after each step.
     """
 
     rows: int
     expected: float | None = None
     steps: tuple[Step, ...] = ()
     refused: Step | None = None
+    possible: tuple[str, ...] = ()

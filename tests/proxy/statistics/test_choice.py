@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from indexes.multimap import paging
+from proxy.execute.access import Access
 from proxy.result import done
 from proxy.sink import RowSink
 from proxy.statistics import cost
@@ -644,6 +645,26 @@ def test_a_choice_by_chance_gives_the_same_rows(tables, monkeypatch):
             patched.setattr("proxy.statistics.choice.following", following)
             for connection in (tables.with_, tables.without):
                 assert sorted(rows(connection, sql), key=repr) == expected, where
+
+
+def test_no_index_is_read_that_was_not_named_before(tables, monkeypatch):
+    """What is decided while a query runs stays within what was said to be possible."""
+    reports = []
+    real = Access.outlook
+
+    def outlook(access):
+        reports.append(real(access))
+        return reports[-1]
+
+    monkeypatch.setattr(Access, "outlook", outlook)
+    pick = random.Random(53)
+    for _ in range(25):
+        sql = f"SELECT id FROM t WHERE {random_condition(pick)}"
+        for connection in (tables.with_, tables.without):
+            used, report = plan(connection, sql).used, reports[-1]
+            named = set() if report is None else set(report.possible)
+            meant = () if report is None else report.steps
+            assert named.issuperset([*used, *(name for step in meant for name in step.names)])
 
 
 def test_joins_by_chance_give_the_same_rows(tables, monkeypatch):
