@@ -29,9 +29,9 @@ from indexes.multimap.delta import DeltaBody, decode_delta, delta_class, encode_
 from indexes.multimap.paging import chain_class, octave, shuffle
 from indexes.multimap.placement import bucket_number, bucket_numbers, place_key
 from indexes.multimap.postings import Positions, PostingBatch
-from indexes.multimap.segment import HASHED, LIVENESS, SORTED, SegmentInfo
+from indexes.multimap.segment import HASHED, LIVENESS, SORTED, STATISTICS, SegmentInfo
 from indexes.prf import BlockCipher
-from indexes.records import liveness, pack
+from indexes.records import liveness, pack, statistics
 from indexes.records.row import RowLayout, row_aad
 from indexes.seal import PAGE_USABLE, pad, size_class, unpad
 from indexes.types import ColumnType, Kind
@@ -100,6 +100,7 @@ class TestKeys:
             "packs": table.packs,
             "hashed": table.hashed,
             "liveness": table.liveness,
+            "statistics": table.statistics,
             "sorted": table.sorted_key(INDEX),
             "place": place_key(table.hashed, SALT),
             "pin": Key(bytes.fromhex(KEYS["root"])).derive("pin").derive("encdb/pin", 1),
@@ -128,6 +129,7 @@ class TestKeys:
             "hashed": hashed._sealer(table.hashed, TABLE, info(HASHED)),
             "sorted": sorted_segments._sealer(table.sorted_key(INDEX), TABLE, info(SORTED, INDEX)),
             "liveness": liveness._sealer(table.liveness, TABLE, info(LIVENESS)),
+            "statistics": statistics._sealer(table.statistics, TABLE, info(STATISTICS)),
         }
         for name, sealer in sealers.items():
             sealed = hashlib.sha256(sealer.seal(3, plain)).hexdigest()
@@ -136,6 +138,40 @@ class TestKeys:
     def test_pack(self, table):
         sealer = pack.PackSealer(table.packs, SALT, table.aad("pack"))
         assert sealer.seal(17, 2, PLAIN).hex() == KEYS["pages"]["pack"]
+
+
+class TestStatistics:
+    @pytest.mark.parametrize("case", load("statistics.json"), ids=lambda case: str(case["column"]))
+    def test_columns(self, case, table):
+        terms = [bytes.fromhex(term) for term in case["terms"]]
+        words = [
+            int(
+                table.value_words.blocks(np.frombuffer(term, np.uint8).reshape(1, 16))[0]
+                if len(term) == 16
+                else table.value_words.items([term])[0]
+            )
+            for term in terms
+        ]
+        assert list(map(str, words)) == case["words"]
+        figures = statistics.ColumnFigures(
+            case["column"],
+            *case["counts"],
+            *case["means"],
+            np.array(words, dtype=np.uint64),
+            np.array(case["shares"], dtype=np.float64),
+            np.array(
+                [[int(half) for half in bound] for bound in case["bounds"]], dtype=np.uint64
+            ).reshape(-1, 2),
+        )
+        page = np.zeros(PAGE_USABLE, dtype=np.uint8)
+        statistics._lay_out(page, figures)
+        front = bytes.fromhex(case["page"])
+        assert page.tobytes() == front + bytes(PAGE_USABLE - len(front))
+        read = statistics._read_page(page)
+        assert read.column == figures.column
+        assert read.bounds.tolist() == figures.bounds.tolist()
+        assert read.shares.tolist() == figures.shares.tolist()
+        assert read.words.tolist() == words
 
 
 class TestClasses:

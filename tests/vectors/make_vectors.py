@@ -177,6 +177,7 @@ def contexts() -> list[dict[str, Any]]:
 def key_tree() -> dict[str, Any]:
     hashed, index = table_key("hashed"), table_key("sorted", INDEX)
     liveness, packs = table_key("liveness"), table_key("packs")
+    statistics = table_key("statistics")
     plain = bytes(range(256)) * 15 + bytes(176)
     row_address = table_aad("row") + struct.pack("<Q", 5) + TXN
     catalog_key = derive(ROOT, FORMAT, DATABASE, "catalog", 1)
@@ -193,6 +194,7 @@ def key_tree() -> dict[str, Any]:
             "packs": packs.hex(),
             "hashed": hashed.hex(),
             "liveness": liveness.hex(),
+            "statistics": statistics.hex(),
             "sorted": index.hex(),
             "place": derive(hashed, "hashed", "place", SALT).hex(),
             "pin": derive(derive(ROOT, "pin"), "encdb/pin", 1).hex(),
@@ -235,6 +237,15 @@ def key_tree() -> dict[str, Any]:
                     3,
                     plain,
                     context(TABLE, 8, 3, 20),
+                )
+            ).hexdigest(),
+            "statistics": hashlib.sha256(
+                page(
+                    derive(statistics, "statistics", "page"),
+                    b"stat",
+                    3,
+                    plain,
+                    context(TABLE, 8, 4, 20),
                 )
             ).hexdigest(),
         },
@@ -813,6 +824,34 @@ def deltas() -> list[dict[str, Any]]:
     return [{**case, "body": delta_body(case).hex()} for case in (empty, full)]
 
 
+def statistics_columns() -> list[dict[str, Any]]:
+    """Columns of statistics: the page without the zeros behind it, and the common values by their terms."""
+    key = table_key("values")
+    empty = {"column": 1, "counts": [0, 0, 0], "means": [0.0, 0.0, 0.0]}
+    full = {
+        "column": 1600,
+        "counts": [10**12, 262144, 30],
+        "means": [12.5, 8.0, -0.25],
+        "terms": [bytes(16).hex(), (b"\x80" + bytes(15)).hex(), "6162"],
+        "shares": [0.5, 0.1, 0.0001],
+        "bounds": [["0", "7"], ["0", "7"], ["9223372036854775808", "18446744073709551615"]],
+    }
+    found = []
+    for case in ({**empty, "terms": [], "shares": [], "bounds": []}, full):
+        words = [
+            int.from_bytes(mac(key, "words", 0, term, fixed=len(term) == 16)[:8], "little")
+            for term in map(bytes.fromhex, case["terms"])
+        ]
+        front = struct.pack("<4H", case["column"], len(words), len(case["bounds"]), 0)
+        front += struct.pack("<3Q", *case["counts"]) + struct.pack("<3d", *case["means"])
+        front += b"".join(struct.pack("<Q", word) for word in words)
+        front += b"".join(struct.pack("<d", share) for share in case["shares"])
+        for high, low in case["bounds"]:
+            front += struct.pack("<2Q", int(high), int(low))
+        found.append({**case, "words": list(map(str, words)), "page": front.hex()})
+    return found
+
+
 FILES = {
     "contexts.json": contexts,
     "keys.json": key_tree,
@@ -826,6 +865,7 @@ FILES = {
     "rows.json": rows,
     "packs.json": packs,
     "deltas.json": deltas,
+    "statistics.json": statistics_columns,
 }
 """File name to the function that computes its content."""
 
