@@ -22,6 +22,9 @@ import proxy.execute.ordered
 import proxy.execute.probes.ordered
 import proxy.execute.select
 import proxy.execute.view
+import proxy.statistics.choice
+import proxy.statistics.cost
+import proxy.statistics.estimate
 import proxy.transaction
 from proxy.check import check
 from tests.differential.chooser import Chooser
@@ -44,6 +47,11 @@ TUNING: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (proxy.execute.ordered, "ENDS_SHARE", (10.0, 0.25)),
     (proxy.execute.select, "SEMI_JOIN_SHARE", (10.0, 0.25)),
     (proxy.execute.view, "SMALL", (64, 0)),
+    (proxy.compaction, "AUTOMATIC_ROWS", (65_536, 1)),
+    (proxy.statistics.choice, "FEW", (256, 0, 2)),
+    (proxy.statistics.estimate, "FEW", (256, 0, 2)),
+    (proxy.statistics.cost, "ROUND", (150.0, 0.0)),
+    (proxy.statistics.cost, "PAGE", (12.0, 0.0)),
 )
 """Limits that decide which way is taken; small ones make small tables take the ways of large ones."""
 
@@ -346,13 +354,14 @@ class History:
     # --- What must change no answer -----------------------------------------------------------------
 
     def _merge(self) -> None:
-        """Fold or vacuum, also while the other connection has a transaction open."""
+        """Fold, vacuum or analyse, also while the other connection has a transaction open."""
         free = [one for one in self._connections if one is not self._holder]
         connection, table = self.choose.pick(free), self._table()
         session = connection.session
-        if self.choose.chance(50):
-            self._note(connection, f"VACUUM {table.name}")
-            connection.execute(f"VACUUM {table.name}")
+        if self.choose.chance(60):
+            statement = self.choose.pick(("VACUUM", "ANALYZE"))
+            self._note(connection, f"{statement} {table.name}")
+            connection.execute(f"{statement} {table.name}")
         else:
             self._note(connection, f"fold {table.name}")
             number = session.table(table.name).id

@@ -68,6 +68,7 @@ def test_question_marks_are_numbered_in_the_order_of_the_text():
         "SELECT $ 1",
         "DROP TABLE ?",
         "VACUUM ?",
+        "ANALYZE ?",
     ],
 )
 def test_parameters_that_are_not_understood(text):
@@ -113,6 +114,12 @@ def test_errors_name_the_line_of_the_statement():
         ),
         ("RELEASE a", sql.Release(source="RELEASE a", name="a")),
         ("VACUUM FULL public.t", sql.Vacuum(source="VACUUM FULL public.t", table="t")),
+        ("ANALYZE", sql.Analyze(source="ANALYZE")),
+        ("analyze public.t", sql.Analyze(source="analyze public.t", table="t")),
+        (
+            'ANALYZE t (a, "B c")',
+            sql.Analyze(source='ANALYZE t (a, "B c")', table="t", columns=("a", "B c")),
+        ),
         (
             "SET TIME ZONE 'UTC'",
             sql.Set(source="SET TIME ZONE 'UTC'", name="timezone", value="UTC"),
