@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
+from indexes.multimap.batches import MAX_VALUE
 from indexes.multimap.postings import (
-    MAX_VALUE,
     EncodedLists,
     Positions,
     PostingBatch,
