@@ -584,6 +584,7 @@ def test_what_changed_while_a_connection_was_broken_is_news(
         "UPDATE t SET a = a || '!' WHERE id < 10",
         "DELETE FROM t WHERE id >= 10",
         "VACUUM t",
+        "ANALYZE t",
         "CREATE INDEX ON t USING equality (a)",
     ],
 )
@@ -603,6 +604,7 @@ def test_statements_outlive_a_broken_connection(
         "UPDATE": (20, 10),
         "DELETE": (10, 0),
         "VACUUM": (20, 0),
+        "ANALYZE": (20, 0),
         "CREATE": (20, 0),
     }[sql.split(maxsplit=1)[0]]
     asked = "SELECT count(*), count(*) FILTER (WHERE a = 'x!') FROM t"
