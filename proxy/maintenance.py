@@ -194,14 +194,17 @@ class Maintenance:
 
     def _rebuild_hashed(self, state: TableState, staging: Staging, change: ManifestChange) -> None:
         table = state.table
-        used = {number for index in table.indexes for number in index.columns}
+        hidden = tuple(index for index in table.indexes if not index.visible)
+        used = {number for index in hidden for number in index.stored}
         narrow = dataclasses.replace(
-            table, columns=tuple(column for column in table.columns if column.id in used)
+            table,
+            columns=tuple(column for column in table.columns if column.id in used),
+            indexes=hidden,
         )
         view, load = TableView(state), BulkLoad(table, state.keys, staging)
         live = state.settled.live_ordinals()
         for start in range(0, len(live), SCAN_ROWS):
             rows = read_rows(view, narrow, live[start : start + SCAN_ROWS])
-            load.index(dataclasses.replace(rows, ranges={}, visible={}))
+            load.index(dataclasses.replace(rows, ranges={}))
         change.segments.extend(load.segments())
         change.stagings.append(staging)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -28,18 +28,18 @@ from indexes.seal import pad
 from . import compaction
 from .arrow import one_batch, reorder_batch
 from .bulk import BulkLoad
-from .catalog import Catalog
+from .catalog import Catalog, Index
 from .claims import PATIENCE_SECONDS, Claims, Pauses, commit_patiently, require_free
 from .execute.view import TableView, as_array, layout_of
 from .execute.write import claimed_elsewhere
 from .integrity import tampered
-from .keyspace import ZERO_HASH
+from .keyspace import ZERO_HASH, scheme_of
 from .leases import Leases, Used
 from .overlay import TableOverlay
 from .snapshot import DatabaseState
 from .staging import ManifestChange, Siblings, Staging, build_swap
 from .state import TableState
-from .visible import KINDS, visible_indexes
+from .visible import KINDS, Values, visible_indexes
 
 COMMIT_ATTEMPTS = 16
 ATTEMPTS_BEFORE_HOLDING = 2
@@ -411,6 +411,8 @@ class Transaction:
         if load is not None:
             load.require_free(state)
             load.contribute(change)
+        for index, labels, values in visible_values(state, overlay):
+            staging.visible(scheme_of(state.table, state.keys, index), labels, values)
         swap = build_swap(
             state,
             change,
@@ -422,15 +424,27 @@ class Transaction:
         return wire.TableChange(
             table=table,
             epoch=state.epoch,
-            visible_added=visible_added(state, overlay),
             visible_removed=visible_removed(state, overlay),
             swap=swap,
         )
 
 
 def visible_added(state: TableState, overlay: TableOverlay) -> tuple[wire.VisibleBatch, ...]:
-    """Entries of server-visible indexes of the transaction's own live rows."""
-    batches = []
+    """Entries of server-visible indexes of the transaction's own live rows, to be sent with them."""
+    return tuple(
+        wire.VisibleBatch(
+            index.id,
+            KINDS[index.method],
+            tuple(zip(labels, (row.tobytes() for row in values), strict=True)),
+        )
+        for index, labels, values in visible_values(state, overlay)
+    )
+
+
+def visible_values(
+    state: TableState, overlay: TableOverlay
+) -> Iterator[tuple[Index, list[int], Values]]:
+    """Per server-visible index, labels and values uint8[n, width] of the transaction's own live rows."""
     for index in visible_indexes(state.table):
         parts = [rows.visible[index.id] for rows in overlay.added if index.id in rows.visible]
         if not parts:
@@ -438,10 +452,8 @@ def visible_added(state: TableState, overlay: TableOverlay) -> tuple[wire.Visibl
         values = np.concatenate([part[0] for part in parts])
         ordinals = np.concatenate([part[1] for part in parts])
         mask = np.isin(ordinals, overlay.live())
-        labels = state.keys.labels.to_labels(ordinals[mask]).tolist()
-        entries = zip(labels, (row.tobytes() for row in values[mask]), strict=True)
-        batches.append(wire.VisibleBatch(index.id, KINDS[index.method], tuple(entries)))
-    return tuple(batch for batch in batches if batch.entries)
+        if mask.any():
+            yield index, state.keys.labels.to_labels(ordinals[mask]).tolist(), values[mask]
 
 
 def visible_removed(state: TableState, overlay: TableOverlay) -> tuple[int, ...]:

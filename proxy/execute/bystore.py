@@ -17,11 +17,11 @@ from proxy.sql.predicates import Between, Equals, In, Predicate
 from proxy.sql.serving import det_index, ope_index
 from proxy.statistics.choice import Step
 
+from . import ordered as ordered_rows
 from .ends import extreme_rows, first_rows, never_null
 from .grouped import group_table
 from .joined import Side
 from .lookup import parts_of
-from .ordered import ENDS_SHARE
 from .probes.visible import exactly, together
 from .visible import Claimed, Conditions, indexes_of
 
@@ -104,7 +104,9 @@ def _first(access: Access, ordered: OrderedAccess, parts: Sequence[Predicate]) -
     # Every condition on one column is false of NULL.
     named = any(isinstance(one, Equals | In | Between) and one.column == column for one in parts)
     whole, count = named or never_null(table, column), max(wanted, 1)
-    if count > ENDS_SHARE * access.view.count() or not (whole or not ordered.nulls_first):
+    if count > ordered_rows.ENDS_SHARE * access.view.count() or not (
+        whole or not ordered.nulls_first
+    ):
         return None
     alternatives = exactly(access.context, parts)
     if alternatives is None:
