@@ -60,12 +60,17 @@ def _range_options(given: Options, columns: Sequence[Column]) -> Options:
     return options
 
 
-EQUALITY: Final = Definition("equality", no_equality, _OTHER_TYPE)
+EQUALITY: Final = Definition("equality", no_equality, _OTHER_TYPE, includes=True)
 _RANGE_OPTIONS: Final = Definition(
     "range", no_order, _OTHER_TYPE, options={"case_insensitive": boolean}
 )
 RANGE: Final = Definition(
-    "range", no_order, _OTHER_TYPE, leading=no_equality, read_options=_range_options
+    "range",
+    no_order,
+    _OTHER_TYPE,
+    leading=no_equality,
+    includes=True,
+    read_options=_range_options,
 )
 KEYWORD: Final = Definition(
     "keyword", _no_words, "Index a TEXT column.", read_options=_keyword_options

@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from indexes.multimap.batches import SortedEntries
+from indexes.multimap.batches import Ragged, SortedEntries
 from indexes.multimap.postings import PostingBatch
 from indexes.types import ColumnType
 from proxy.arrow import Ordinals
 from proxy.catalog import Index, Table
+from proxy.covering import tuples
 from proxy.manifest import Totals
 from proxy.overlay import NewRows
 
@@ -34,6 +35,13 @@ class Collected:
         self.words: dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]] = {}
         self.statistics: Totals = {}
         self.visible: dict[int, tuple[npt.NDArray[np.uint8], Ordinals]] = {}
+
+    def values_of(self, index: Index) -> Ragged | None:
+        """What a covering index keeps of each row; None for any other index."""
+        if not index.include:
+            return None
+        arrays = [self.rows.column(position_of(self.table, one)) for one in index.stored]
+        return tuples(self.table, index, arrays)
 
     def new_rows(self) -> NewRows:
         """All of it, without what is empty."""

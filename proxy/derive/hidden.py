@@ -8,9 +8,9 @@ import numpy as np
 
 from indexes.methods import equality
 from indexes.methods import range as range_method
-from indexes.multimap.batches import SortedEntries
+from indexes.multimap.batches import Ragged, SortedEntries
 from indexes.multimap.postings import PostingBatch
-from proxy.arrow import Array
+from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
 from proxy.keyspace import TableKeys
 from proxy.sql.serving import folds
@@ -25,7 +25,9 @@ def equality_entries(
     types = types_of(into.table, index)
     terms, valid = equality.words(keys.index_words(index.id), arrays, types)
     chosen = np.flatnonzero(valid)
-    into.hashed.append(PostingBatch.of(terms[chosen], into.ordinals[chosen]))
+    into.hashed.append(
+        PostingBatch.of(terms[chosen], into.ordinals[chosen], taken(into.values_of(index), chosen))
+    )
     if index.unique:
         into.words[index.id] = (terms, valid)
         into.tags[index.id] = equality.tags(keys.index_tags(index.id), arrays, types)
@@ -47,6 +49,16 @@ def range_entries(index: Index, keys: TableKeys, arrays: Sequence[Array], into: 
         null_words, _ = equality.words(keys.null_words(index.id), arrays[:-1], types[:-1])
         listed, valid = known & ~valid, known & valid
     chosen = np.flatnonzero(valid)
-    into.ranges[index.id] = SortedEntries(entries[chosen], into.ordinals[chosen])
+    values = into.values_of(index)
+    into.ranges[index.id] = SortedEntries(
+        entries[chosen], into.ordinals[chosen], taken(values, chosen)
+    )
     missing = np.flatnonzero(listed)
-    into.hashed.append(PostingBatch.of(null_words[missing], into.ordinals[missing]))
+    into.hashed.append(
+        PostingBatch.of(null_words[missing], into.ordinals[missing], taken(values, missing))
+    )
+
+
+def taken(values: Ragged | None, places: Ordinals) -> Ragged | None:
+    """The values at these places, if an index keeps values."""
+    return None if values is None else values.take(places)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from indexes.types import ColumnType, Kind
 from proxy.arrow import Array, Chunked, Ordinals, one_array, pick
 from proxy.catalog import Index
+from proxy.covering import Covered
 from proxy.keyspace import scheme_of
 from proxy.reading import ReadCounters
 from proxy.sql.access import DirectOutput, MatchColumn, OrderedAccess, TableAccess
@@ -85,6 +86,7 @@ class Access:
         self.steps: list[Step] = []
         self.claims: list[Claimed] = []
         self._parameters = parameters
+        self._covered = Covered(access.table)
         self._matched: dict[int, tuple[Index, IndexedMatch, Ordinals] | None] = {}
         self._before = view.state.channel.counters.copy()
         self._started = time.perf_counter()
@@ -150,7 +152,14 @@ class Access:
     @property
     def context(self) -> Context:
         """What probes are made from."""
-        return Context(self.view, self.access.matches, self._match, self.opened, self.claims.append)
+        return Context(
+            self.view,
+            self.access.matches,
+            self._match,
+            self.opened,
+            self.claims.append,
+            self._covered,
+        )
 
     @property
     def opened(self) -> frozenset[int]:
@@ -267,7 +276,8 @@ class Access:
         """
         claimed = (number for one in self.claims for number in one.columns)
         needed = list(dict.fromkeys([*columns, *claimed]))
-        order, arrays = self.view.fetch(wanted, needed)
+        covered = self._covered.columns(wanted, needed)
+        order, arrays = (wanted, covered) if covered else self.view.fetch(wanted, needed)
         opened = dict(zip(needed, arrays, strict=True))
         for one in self.claims:
             one.verify(order, opened)

@@ -13,14 +13,17 @@ from math import prod
 import numpy as np
 
 from proxy.arrow import Ordinals
+from proxy.covering import is_covering
 from proxy.sql.predicates import And, Equals, Or, Predicate
 from proxy.statistics.choice import Option, Outline, Report, Source, Step, following, outline
 from proxy.statistics.cost import Costs
 from proxy.statistics.estimate import Estimator
 
 from .probes import Context, Probe, probes_for
-from .probes.base import EMPTY, FEW
+from .probes.base import AMONG, EMPTY, FEW
 
+COVERING = (-1, False)
+"""The rank of values looked up in a covering index: no row is opened after it."""
 LAST = (99, False)
 """The rank of a disjunction."""
 FAR = 2
@@ -92,6 +95,10 @@ class Lookup:
         """A probe as an option."""
         estimator = self._estimator
         known = [estimator.share(one) is not None for one in probe.covers]
+        covering = is_covering(probe.index, self._context.columns)
+        rank = _order(probe)
+        if covering and rank[0] <= AMONG:
+            rank = COVERING
         option = Option(
             names=probe.names,
             covers=probe.covers,
@@ -100,8 +107,9 @@ class Lookup:
             read=lambda rows: self._cost().read(probe.index, probe.asked, rows),
             run=partial(self._run, probe),
             look=probe.estimate,
-            rank=_order(probe),
+            rank=rank,
             correlation=estimator.correlation(probe.covers),
+            covering=covering,
             together=True,
         )
         if probe.index.unique and estimator.rows:
@@ -156,6 +164,8 @@ class Lookup:
                 covered |= frozenset(option.covers)
                 found = intersection(found, one)
                 options = [other for other in options if not covered.issuperset(other.covers)]
+                if option.covering:
+                    break  # Nothing is opened, so there is nothing to be spared.
         return found
 
     def _following(

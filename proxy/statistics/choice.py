@@ -46,6 +46,7 @@ class Option:
         correlation: of the rows listed with the order of the table.
         joint: the share of rows listed, where it is known better than by conjunct.
         together: whether every index has its say, not one of them for each alternative.
+        covering: whether no row need be opened of those listed, because the index holds what is wanted.
     """
 
     names: tuple[str, ...]
@@ -59,6 +60,7 @@ class Option:
     correlation: float = 0.0
     joint: float | None = None
     together: bool = False
+    covering: bool = False
 
     def share(self, covered: frozenset[Predicate] = frozenset()) -> float:
         """The share of rows that fulfil what is not covered yet, among those that fulfil the rest."""
@@ -145,6 +147,8 @@ def _first(options: Sequence[Option], costs: Costs) -> Option | None:
 def _total(option: Option, costs: Costs) -> float:
     """The cost of reading an option and what it lists."""
     rows = option.share() * costs.rows
+    if option.covering:
+        return option.read(rows) + costs.decode(rows)
     return option.read(rows) + costs.fetch(rows, option.correlation)
 
 
@@ -169,6 +173,8 @@ def outline(options: Sequence[Option], costs: Costs) -> Outline:
         steps.append(_step(chosen, costs))
         covered |= frozenset(chosen.covers)
         left = [one for one in left if not covered.issuperset(one.covers)]
+        if chosen.covering:
+            break
     best = None
     if not steps and options:
         nearest = min(options, key=lambda one: _total(one, costs))

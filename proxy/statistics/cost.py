@@ -36,6 +36,8 @@ LISTED: Final = 0.2
 """A row that an index lists: decoded, sorted and found live."""
 TAKEN: Final = 0.05
 """A row that is taken out of its pack."""
+HELD: Final = 0.1
+"""A row whose columns are decoded from the entry of a covering index."""
 ROW: Final = 0.03
 """A row that the local engine looks at."""
 COMPARISON: Final = 1.0
@@ -95,6 +97,10 @@ class Costs:
             together = min(settled / BLOCK + min(settled, 1.0), float(self._packs))
         touched = scattered + (min(together, scattered) - scattered) * correlation**2
         return touched * self._pack + rows * (ROW + TAKEN) + (rows - settled) * RECORD
+
+    def decode(self, rows: float) -> float:
+        """The cost of taking columns of so many rows from the entries of a covering index."""
+        return rows * (ROW + HELD)
 
     def read(self, index: Index, asked: int, rows: float) -> float:
         """The cost of having an index list rows.

@@ -43,6 +43,7 @@ class Index:
     unique: bool = False
     positions: bool = False
     options: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
 
     def definition(self, table: str) -> str:
         """CREATE INDEX."""
@@ -50,7 +51,8 @@ class Index:
         listed = [*self.options, *["positions = on"][: self.positions]]
         options = f" WITH ({', '.join(listed)})" if listed else ""
         names = ", ".join(self.columns)
-        return f"CREATE {word} {self.name} ON {table} USING {self.method} ({names}){options}"
+        more = f" INCLUDE ({', '.join(self.include)})" if self.include else ""
+        return f"CREATE {word} {self.name} ON {table} USING {self.method} ({names}){more}{options}"
 
 
 @dataclass(eq=False)
@@ -147,12 +149,18 @@ def draw_index(choose: Chooser, table: Table) -> Index | None:
         other = choose.pick(table.columns)
         if other.kind.comparable and other is not column:
             names = (other.name, column.name)
-    if any((method, names) == (one.method, one.columns) for one in table.indexes):
+    options = draw_options(choose, method, column, len(names))
+    if any(
+        (method, names, options) == (one.method, one.columns, one.options) for one in table.indexes
+    ):
         return None
     table.made += 1
     positions = method == "keyword" and choose.chance(40)
-    options = draw_options(choose, method, column, len(names))
-    index = Index(f"{table.name}_i{table.made}", method, names, False, positions, options)
+    others = [one.name for one in table.columns if one.name not in names]
+    covers = method in ("equality", "range") and others and choose.chance(30)
+    include = tuple(choose.some(others, 1, 3)) if covers else ()
+    name = f"{table.name}_i{table.made}"
+    index = Index(name, method, names, False, positions, options, include)
     table.indexes.append(index)
     return index
 
@@ -171,6 +179,8 @@ def methods_of(column: Column) -> tuple[str, ...]:
 
 def draw_options(choose: Chooser, method: str, column: Column, width: int) -> tuple[str, ...]:
     """Options of an index; tables are small and often empty, so leakage is accepted."""
+    if method == "range" and column.kind.family in ("text", "words") and choose.chance(40):
+        return ("case_insensitive = true",)
     if method not in ("det", "ore", "ope"):
         return ()
     options = ["accept_leakage = true"]

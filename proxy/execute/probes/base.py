@@ -13,9 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from indexes.multimap import postings
+from indexes.multimap.postings import PostingBatch
 from indexes.types import ColumnType
 from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
+from proxy.covering import Covered, Keep
 from proxy.execute.view import TableView
 from proxy.execute.visible import Claimed
 from proxy.sql import serving
@@ -40,6 +42,7 @@ class Context:
             None when no index does.
         columns: ids of the columns that are opened of each row that is found.
         claim: told what the store says of rows, to be verified once they are opened.
+        covered: keeps what covering indexes list.
     """
 
     view: TableView
@@ -47,10 +50,15 @@ class Context:
     match: Callable[[int], tuple[Index, Ordinals] | None]
     columns: frozenset[int]
     claim: Callable[[Claimed], None]
+    covered: Covered
 
     def served(self, index: Index, parts: Sequence[Predicate]) -> tuple[Predicate, ...]:
         """The conjuncts that an index serves together."""
         return serving.served(index, parts, lambda number: self.matches[number].columns)
+
+    def keeper(self, index: Index) -> Keep | None:
+        """Keeps what a covering index lists, if nothing else has to be opened then."""
+        return self.covered.keeper(index, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,16 @@ COMPOSITE, EQUAL, AMONG, MATCH, PART, WITHIN = range(6)
 """Ranks: the most selective kinds first."""
 
 
-def candidates(view: TableView, words: npt.NDArray[np.uint64]) -> Ordinals:
-    """Live ordinals listed under any of the words, ascending."""
+def candidates(
+    view: TableView, words: npt.NDArray[np.uint64], keep: Keep | None = None
+) -> Ordinals:
+    """Live ordinals listed under any of the words, ascending.
+
+    Args:
+        view: the table.
+        words: of an index whose postings are shared by many.
+        keep: is given what a covering index keeps beside the postings.
+    """
     if len(words) == 0:
         return EMPTY
     found: list[Ordinals] = []
@@ -99,10 +115,22 @@ def candidates(view: TableView, words: npt.NDArray[np.uint64]) -> Ordinals:
         here = index.ordinals(listed)
         if here:
             found.append(np.array(here, dtype=np.int64))
+        if here and keep is not None:
+            keep_values([one for word in listed if (one := index.postings(word))], keep)
     readers = view.state.segments.hashed()
     for lists in view.state.channel.together([partial(one.find, words) for one in readers]):
-        found.extend(batch.ordinals for batch in postings.explode(lists))
+        batches = postings.explode(lists)
+        found.extend(batch.ordinals for batch in batches)
+        if keep is not None:
+            keep_values(batches, keep)
     return view.keep_live(np.concatenate(found)) if found else EMPTY
+
+
+def keep_values(batches: Sequence[PostingBatch], keep: Keep) -> None:
+    """Hand on what stands beside postings."""
+    for batch in batches:
+        if batch.values is not None:
+            keep(batch.ordinals, batch.values)
 
 
 def constants(values: Sequence[object], kind: ColumnType) -> Array:

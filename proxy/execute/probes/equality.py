@@ -31,7 +31,8 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
     rank = COMPOSITE if len(atoms) > 1 else EQUAL if isinstance(atoms[0], Equals) else AMONG
 
     def run() -> Ordinals:
-        return candidates(context.view, words_for(context.view, index, values))
+        words = words_for(context.view, index, values)
+        return candidates(context.view, words, context.keeper(index))
 
     return [Probe(index, served, rank, run, asked=count)]
 

@@ -16,6 +16,7 @@ from indexes.methods.range import Bound, KeyRange
 from indexes.types import ColumnType
 from proxy.arrow import Array, Ordinals
 from proxy.catalog import Index
+from proxy.covering import Keep
 from proxy.execute.view import TableView
 from proxy.sql.predicates import Between, Equals, In, Like, Predicate
 from proxy.sql.serving import equality_on, folds, prefix_of, range_on
@@ -48,18 +49,20 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
     """A lookup of the key ranges that the conjuncts allow."""
     view = context.view
     if len(index.columns) > 1:
-        return _composite(view, index, served)
+        return _composite(context, index, served)
     atom = range_on(index.columns[-1], served, folded=folds(index))
     if atom is None:
         return []
     spans = [(one.low, one.high) for one in ranges_of(view, index, atom)]
     rank = {Equals: EQUAL, In: AMONG}.get(type(atom), WITHIN)
-    run, expected = partial(within, view, index, spans), partial(estimate, view, index, spans)
+    run = partial(within, view, index, spans, context.keeper(index))
+    expected = partial(estimate, view, index, spans)
     return [Probe(index, served, rank, run, expected, len(spans))]
 
 
-def _composite(view: TableView, index: Index, served: Sequence[Predicate]) -> list[Probe]:
+def _composite(context: Context, index: Index, served: Sequence[Predicate]) -> list[Probe]:
     """The probe of an index of several columns, unless it would be asked for too many ranges."""
+    view = context.view
     leading = leading_values(view, index, served)
     atom = range_on(index.columns[-1], served, folded=folds(index))
     ranges = [EVERY_KEY] if atom is None else ranges_of(view, index, atom)
@@ -69,12 +72,13 @@ def _composite(view: TableView, index: Index, served: Sequence[Predicate]) -> li
     spans = composite_spans(view, index, leading, ranges)
 
     def run() -> Ordinals | None:
-        found = within(view, index, spans)
+        keep = context.keeper(index)
+        found = within(view, index, spans, keep)
         if found is None or atom is not None:
             return found
         # Rows whose last column is NULL are listed under words of their own.
         words, valid = equality.words(view.state.keys.null_words(index.id), arrays, types)
-        return np.union1d(found, candidates(view, np.unique(words[valid])))
+        return np.union1d(found, candidates(view, np.unique(words[valid]), keep))
 
     expected = partial(estimate, view, index, spans)
     return [Probe(index, tuple(served), COMPOSITE, run, expected, len(spans))]
@@ -141,19 +145,31 @@ def estimate(view: TableView, index: Index, spans: Sequence[Span]) -> int:
     return sum(view.state.channel.together(tasks))
 
 
-def within(view: TableView, index: Index, spans: Sequence[Span]) -> Ordinals | None:
-    """Live rows whose key lies in one of the ranges, or None when that is most of the table."""
+def within(
+    view: TableView, index: Index, spans: Sequence[Span], keep: Keep | None = None
+) -> Ordinals | None:
+    """Live rows whose key lies in one of the ranges, or None when that is most of the table.
+
+    Args:
+        view: the table.
+        index: a range index.
+        spans: ranges of its keys.
+        keep: is given what a covering index keeps beside its entries.
+    """
     if not spans:
         return EMPTY
     expected = estimate(view, index, spans)
     if expected > MOST_OF_TABLE * max(view.state.manifest.rows, 1) and expected > FEW:
         return None
     found = [
-        source.between(index.id, low, high)
+        source.range(index.id, low, high)
         for source in (view.state.recent_index, view.overlay.index)
         for low, high in spans
     ]
     readers = view.state.segments.sorted(index.id)
     tasks = [partial(one.range, low, high) for one in readers for low, high in spans]
-    found.extend(entries.ordinals for entries in view.state.channel.together(tasks))
-    return view.keep_live(np.concatenate(found))
+    found.extend(view.state.channel.together(tasks))
+    for entries in found if keep is not None else ():
+        if keep is not None and entries.values is not None:
+            keep(entries.ordinals, entries.values)
+    return view.keep_live(np.concatenate([entries.ordinals for entries in found]))
