@@ -35,6 +35,8 @@ from .execute.define import Definer
 from .execute.local import LocalEngine
 from .execute.select import Selector, explained
 from .integrity import tampered
+from .leakage.recording import recorder_of
+from .leakage.seen import Seen
 from .maintenance import Maintenance
 from .pin import Pin
 from .result import Result, done
@@ -270,6 +272,8 @@ class Session:
 
     def _explain(self, statement: sql.Explain, parameters: tuple[object, ...]) -> Result:
         inner = statement.statement
+        if statement.leakage and isinstance(inner, sql.Query) and statement.analyze:
+            return self._explain_trace(inner, parameters)
         if not isinstance(inner, sql.Query):
             if statement.analyze:
                 raise err(
@@ -280,12 +284,48 @@ class Session:
                 )
             with self.reading():
                 plan = self._changer.plan(inner)
+                if statement.leakage:
+                    return self._selector.explain_leakage(plan, parameters, self._transaction)
                 choices = self._selector.choices(plan.query, parameters, self._transaction)
                 return explained(explain(plan, choices))
         with self.reading():
+            if statement.leakage:
+                query = self._selector.plan(inner)
+                return self._selector.explain_leakage(query, parameters, self._transaction)
             return self._selector.explain(
                 inner, parameters, self._transaction, analyze=statement.analyze
             )
+
+    def _explain_trace(self, query: sql.Query, parameters: tuple[object, ...]) -> Result:
+        """Run a query and say what its messages told the store."""
+        with self._recording() as (recorder, mark):
+            with self.reading():
+                self._selector.query(query, parameters, self._transaction)
+            earlier = recorder.events[:mark] if recorder is self.trace else None
+            return explained(Seen(self.database.tables, earlier).lines(recorder.since(mark)))
+
+    @contextmanager
+    def _recording(self) -> Iterator[tuple[Recorder, int]]:
+        """A trace of a block, and the place in it where the block begins."""
+        if self.trace is not None:
+            yield self.trace, self.trace.mark()
+            return
+        store, channel = self._store, self.database.channel
+        held = channel.snapshot
+        if held is not None:
+            recorder = recorder_of(held)
+            with recorder.snapshot() as recorded:
+                channel.snapshot = recorded
+                try:
+                    yield recorder, 0
+                finally:
+                    channel.snapshot = held
+            return
+        self._store = recorder = Recorder(store)
+        try:
+            yield recorder, 0
+        finally:
+            self._store = store
 
     def _define(self, statement: sql.Statement) -> Result:
         self._refuse_in_transaction("a schema change")

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from proxy.catalog import Catalog, Index
+from proxy.leakage.planned import Plan, planned
+from proxy.leakage.shape import shape_of
 from proxy.result import Result
 from proxy.snapshot import DatabaseState
 from proxy.sql import statements as sql
@@ -237,6 +239,25 @@ class Selector:
             report = one.outlook()
             found.append([] if report is None else words_of_choice(access.name, report))
         return found
+
+    def explain_leakage(
+        self, plan: Plan, parameters: Sequence[object], transaction: Transaction | None
+    ) -> Result:
+        """The messages that a statement would send, and what each would tell the store."""
+        query = plan if isinstance(plan, QueryPlan) else plan.query
+        accesses = () if query is None else query.accesses
+        tables = [access.table for access in accesses]
+        tables += [] if isinstance(plan, QueryPlan) else [plan.table]
+        self._database.ensure(tables)
+        chosen: list[list[str] | None] = []
+        for access in accesses:
+            one = Access(self.view(access.table.id, transaction), access, parameters)
+            report = one.outlook()
+            chosen.append(
+                None if report is None else [n for step in report.steps for n in step.names]
+            )
+        shapes = {table.id: shape_of(self._database.tables[table.id]) for table in tables}
+        return explained(planned(plan, shapes, chosen))
 
     def show(self, statement: sql.Show) -> Result:
         """The value of a setting."""

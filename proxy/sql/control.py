@@ -1,4 +1,4 @@
-"""Transactions, VACUUM, ANALYZE, SET and SHOW, read from tokens.
+"""Transactions, VACUUM, ANALYZE, SET, SHOW and the options of EXPLAIN, read from tokens.
 
 Settings are few, because most of PostgreSQL's would change an answer and are fixed here. A SET that asks
 for the value that holds anyway is accepted, so that ordinary clients can connect; any other is refused.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+
+from sqlglot import TokenType
 
 from encdb.errors import ProgrammingError, err
 
@@ -28,6 +30,7 @@ from .statements import (
     Statement,
     Vacuum,
 )
+from .tokens import Chunk
 
 SETTINGS: Final[dict[str, str]] = {
     "client_encoding": "UTF8",
@@ -156,6 +159,41 @@ def analyze(cursor: Cursor) -> Analyze:
     columns = () if cursor.ended else cursor.names("a column")
     cursor.finish()
     return Analyze(source=cursor.chunk.source, table=table, columns=columns)
+
+
+EXPLAIN_OPTIONS: Final = ("ANALYZE", "LEAKAGE")
+"""Options of EXPLAIN that change what it says."""
+_IGNORED: Final = ("VERBOSE", "COSTS", "TIMING", "SUMMARY", "BUFFERS")
+"""Options of PostgreSQL's that ask for figures which are always, or never, shown."""
+
+
+def explain_options(cursor: Cursor) -> frozenset[str]:
+    """The options of EXPLAIN that are switched on, in parentheses or, as ANALYZE may stand, without."""
+    found: set[str] = set()
+    if not cursor.at("("):
+        if cursor.skip("ANALYZE"):
+            found.add("ANALYZE")
+        cursor.skip("VERBOSE")
+        return frozenset(found)
+    options = Cursor(Chunk(cursor.chunk.source, cursor.parenthesised(), 0))
+    while not options.ended:
+        name = options.word()
+        if name not in (*EXPLAIN_OPTIONS, *_IGNORED):
+            raise unsupported(f"EXPLAIN option {name}", f"Use {' or '.join(EXPLAIN_OPTIONS)}")
+        found.discard(name)
+        if _switched_on(options):
+            found.add(name)
+        options.skip(",")
+    return frozenset(found)
+
+
+def _switched_on(options: Cursor) -> bool:
+    """The value of an option, true when none is given."""
+    token = options.peek()
+    if token is None or token.token_type is TokenType.COMMA:
+        return True
+    options.position += 1
+    return token.text.upper() in ("TRUE", "ON", "1")
 
 
 def set_(cursor: Cursor) -> Set:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlglot import TokenType, exp
+from sqlglot import exp
 
 from encdb.errors import NotSupportedError, ProgrammingError, err
 
@@ -127,14 +127,7 @@ def _with(chunk: Chunk) -> Statement:
 
 
 def _explain(chunk: Chunk, cursor: Cursor) -> Explain:
-    analyze = False
-    if cursor.at("("):
-        options = Cursor(Chunk(chunk.source, cursor.parenthesised(), 0))
-        while not options.ended:
-            analyze = _explain_option(options) or analyze
-    else:
-        analyze = cursor.skip("ANALYZE")
-        cursor.skip("VERBOSE")
+    options = control.explain_options(cursor)
     inner = parse_chunk(cursor.rest())
     if isinstance(inner, Explain | Begin | Commit | Rollback | CreateTable):
         raise err(
@@ -144,24 +137,9 @@ def _explain(chunk: Chunk, cursor: Cursor) -> Explain:
             "Explain a query, INSERT, UPDATE or DELETE",
         )
     return Explain(
-        source=chunk.source, parameters=chunk.parameters, statement=inner, analyze=analyze
+        source=chunk.source,
+        parameters=chunk.parameters,
+        statement=inner,
+        analyze="ANALYZE" in options,
+        leakage="LEAKAGE" in options,
     )
-
-
-def _explain_option(options: Cursor) -> bool:
-    """Read one option; whether it switches ANALYZE on."""
-    name = options.word()
-    if name not in ("ANALYZE", "VERBOSE", "COSTS", "TIMING", "SUMMARY", "BUFFERS"):
-        raise err(
-            NotSupportedError,
-            "E_NOT_SUPPORTED",
-            f"EXPLAIN option {name} is not supported",
-            "Use ANALYZE",
-        )
-    switched_on = True
-    token = options.peek()
-    if token is not None and token.token_type is not TokenType.COMMA:
-        switched_on = token.text.upper() in ("TRUE", "ON", "1")
-        options.position += 1
-    options.skip(",")
-    return name == "ANALYZE" and switched_on

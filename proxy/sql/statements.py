@@ -168,10 +168,11 @@ class Delete(Statement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explain(Statement):
-    """EXPLAIN; with ``analyze`` the statement is run and measured."""
+    """EXPLAIN; with ``analyze`` the statement is run and measured, with ``leakage`` its messages are explained."""
 
     statement: Statement
     analyze: bool = False
+    leakage: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
