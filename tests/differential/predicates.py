@@ -27,6 +27,17 @@ PATTERNS = (
     "a!_%",
     "A%",
     "0_",
+    "%abc%",
+    "%b%a%",
+    "ab%cd",
+    "%xxx%",
+    "_bc%",
+    "%a_c",
+    "%%",
+    "%ß%",
+    "%ABC%",
+    "k",
+    "\U0010ffff%",
 )
 
 
@@ -216,23 +227,80 @@ def _on_float(made: Statement, name: Name) -> str:
 
 def _on_text(made: Statement, name: Name) -> str:
     choose = made.choose
-    if choose.chance(70):
-        word = choose.pick(("LIKE", "LIKE", "LIKE", "NOT LIKE", "ILIKE"))
-        pattern = choose.pick(PATTERNS)
-        if choose.chance(40):
-            pattern = name.column.constant(choose).replace("\\", "")[: choose.number(0, 18)] + "%"
-        escape = " ESCAPE '!'" if "!" in pattern or choose.chance(10) else ""
-        if pattern.endswith("!") or "!" in pattern.replace("!_", ""):
-            return f"{name.sql} LIKE 'a!_%' ESCAPE '!'"
-        return f"{name.sql} {word} {quoted(pattern)}{escape}"
+    form = choose.number(0, 99)
+    if form < 50:
+        return _like(made, name)
+    if form < 70:
+        return _on_part(made, name)
+    if form < 85:
+        return _on_lower(made, name)
     forms = (
-        "lower({0}) = 'a'",
         "length({0}) > 2",
         "{0} || 'x' = 'ax'",
-        "starts_with({0}, 'a')",
+        "upper({0}) = 'A'",
+        "lower({0}) <> 'a'",
         "CASE WHEN {0} IN ('5', '05') THEN CAST({0} AS INTEGER) END = 5",
     )
     return choose.pick(forms).format(name.sql)
+
+
+def _like(made: Statement, name: Name) -> str:
+    choose = made.choose
+    word = choose.pick(("LIKE", "LIKE", "LIKE", "NOT LIKE", "ILIKE", "ILIKE", "NOT ILIKE"))
+    of = f"lower({name.sql})" if choose.chance(15) else name.sql
+    pattern = choose.pick(PATTERNS)
+    if choose.chance(50):
+        before, behind = choose.pick((("", "%"), ("%", "%"), ("%", ""), ("_", "%")))
+        pattern = before + _part(made, name).replace("\\", "") + behind
+    escape = " ESCAPE '!'" if "!" in pattern or choose.chance(10) else ""
+    if pattern.endswith("!") or "!" in pattern.replace("!_", ""):
+        return f"{name.sql} LIKE 'a!_%' ESCAPE '!'"
+    if choose.chance(20):
+        # Without ESCAPE the engine would not take the backslash for one, as PostgreSQL does.
+        return f"{of} {word} {made.parameter(pattern)} ESCAPE '!'"
+    if choose.chance(15) and len(pattern) > 1:
+        middle = made.parameter(pattern[1:-1])
+        return f"{of} {word} {quoted(pattern[0])} || {middle} || {quoted(pattern[-1])} ESCAPE '!'"
+    return f"{of} {word} {quoted(pattern)}{escape}"
+
+
+def _part(made: Statement, name: Name) -> str:
+    """A part of a text that the column may hold, in the case that it has or in another."""
+    choose = made.choose
+    text = str(name.column.constant(choose))
+    start = choose.number(0, max(len(text) - 1, 0)) if choose.chance(50) else 0
+    part = text[start : start + choose.number(0, 18)]
+    return choose.pick((part, part, part.upper(), part.lower(), part.swapcase()))
+
+
+def _on_part(made: Statement, name: Name) -> str:
+    """A call that asks for a part of a text."""
+    choose = made.choose
+    of = f"lower({name.sql})" if choose.chance(15) else name.sql
+    part = _part(made, name)
+    written = made.parameter(part) if choose.chance(30) else quoted(part)
+    calls = ("contains({0}, {1})", "starts_with({0}, {1})", "{0} ^@ {1}", "ends_with({0}, {1})")
+    if choose.chance(70):
+        return f"({choose.pick(calls).format(of, written)})"
+    operator, number = choose.pick(((">", 0), (">=", 1), ("<>", 0), ("=", 1), ("=", 0), ("<", 2)))
+    return f"strpos({of}, {written}) {operator} {number}"
+
+
+def _on_lower(made: Statement, name: Name) -> str:
+    """A condition on a folded column."""
+    choose, kind = made.choose, name.kind
+    constant = str(name.column.constant(choose))
+    constant = constant.lower() if choose.chance(70) else constant
+    written = made.write(kind, constant)
+    form = choose.number(0, 3)
+    if form == 0:
+        return f"lower({name.sql}) {choose.pick(COMPARISONS)} {written}"
+    if form == 1:
+        other = made.write(kind, str(name.column.constant(choose)).lower())
+        return f"lower({name.sql}) IN ({written}, {other})"
+    if form == 2:
+        return f"lower({name.sql}) = lower({written})"
+    return f"lower({name.sql}) BETWEEN {written} AND {quoted(constant + 'z')}"
 
 
 def _on_date(made: Statement, name: Name) -> str:

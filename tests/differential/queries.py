@@ -92,6 +92,39 @@ def _limit(made: Statement) -> str:
     return limit + (f" OFFSET {choose.number(0, 4)}" if choose.chance(30) else "")
 
 
+def _page(made: Statement) -> tuple[str, bool]:
+    """The rows after one that was seen: a condition on the sort keys, their order, LIMIT."""
+    choose = made.choose
+    mention, source = _from_one(made)
+    sortable = [
+        name for name in mention.names if name.kind.ordered and name.kind.family != "boolean"
+    ]
+    names = choose.some(sortable, 1, 2)
+    down = choose.chance(50)
+    keys, ends = [name.sql for name in names], [made.constant(name.column) for name in names]
+    if names[0].kind.family in ("text", "words") and choose.chance(30):
+        keys[0] = f"lower({keys[0]})"
+    strict = choose.pick(("<", "<=")) if down else choose.pick((">", ">="))
+    operator = strict[0]
+    if len(keys) == 1:
+        condition = f"{keys[0]} {strict} {ends[0]}"
+    else:
+        condition = (
+            f"({keys[0]} {operator} {ends[0]}"
+            f" OR ({keys[0]} = {ends[0]} AND {keys[1]} {strict} {ends[1]}))"
+        )
+        if choose.chance(50):
+            made.matches.append(
+                (f"({keys[0]}, {keys[1]}) {strict} ({ends[0]}, {ends[1]})", condition)
+            )
+            condition = made.matches[-1][0]
+    if choose.chance(25):
+        condition += f" AND {predicate(made, [mention], 0)}"
+    sort = ", ".join(f"{key} DESC" if down else key for key in keys)
+    items = ", ".join(keys)
+    return f"SELECT {items} {source} WHERE {condition} ORDER BY {sort}" + _limit(made), True
+
+
 def _extremes(made: Statement) -> tuple[str, bool]:
     """MIN and MAX alone, which an index may answer."""
     choose = made.choose
@@ -336,7 +369,8 @@ Shape = Callable[[Statement], tuple[str, bool]]
 _SHAPES: tuple[tuple[int, Shape], ...] = (
     (24, _plain),
     (4, _count),
-    (12, _ordered),
+    (10, _ordered),
+    (8, _page),
     (6, _extremes),
     (6, _aggregates),
     (7, _grouped),
