@@ -25,7 +25,8 @@ Boundary: TypeAlias = Literal["to store", "from store"]
 Id: TypeAlias = int | bytes
 
 _SEALED: Final = frozenset({"blob", "blobs", "catalog", "manifest"})
-"""Fields whose bytes are ciphertext: a trace keeps their sizes. All other bytes are ids."""
+"""Fields whose bytes are ciphertext: a trace keeps their sizes. All other bytes are ids, also the values of
+server-visible indexes and what a store is asked to compare them with."""
 _SEALED_PAIRS: Final = frozenset({"rows_added", "pages", "packs", "added"})
 """Fields of (id, ciphertext) pairs."""
 _sessions = itertools.count(1)
@@ -85,22 +86,33 @@ def _plain(value: Id) -> int | str:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def visible(message: object) -> tuple[dict[str, list[Id]], dict[str, list[int]]]:
-    """What a store sees of a message: ids by field, and sizes of blobs by field."""
+def visible(
+    message: object, *, clear: bool = False
+) -> tuple[dict[str, list[Id]], dict[str, list[int]]]:
+    """What a store sees of a message: ids by field, and sizes of blobs by field.
+
+    Args:
+        message: of :mod:`encdb.wire`.
+        clear: its blobs are values of server-visible indexes, which count as ids.
+    """
     ids: dict[str, list[Id]] = {}
     sizes: dict[str, list[int]] = {}
-    _collect(message, "", ids, sizes)
+    _collect(message, "", ids, sizes, frozenset() if clear else _SEALED)
     return ids, sizes
 
 
 def _collect(
-    value: object, path: str, ids: dict[str, list[Id]], sizes: dict[str, list[int]]
+    value: object,
+    path: str,
+    ids: dict[str, list[Id]],
+    sizes: dict[str, list[int]],
+    sealed: frozenset[str],
 ) -> None:
     name = path.rpartition(".")[2]
     match value:
         case None | str():
             pass
-        case bytes() if name in _SEALED:
+        case bytes() if name in sealed:
             sizes.setdefault(path, []).append(len(value))
         case bytes() | int():
             ids.setdefault(path, []).append(value)
@@ -109,11 +121,11 @@ def _collect(
             sizes.setdefault(path, []).extend(len(blob) for _, blob in value)
         case tuple():
             for one in value:
-                _collect(one, path, ids, sizes)
+                _collect(one, path, ids, sizes, sealed)
         case _ if dataclasses.is_dataclass(value):
             for field in dataclasses.fields(value):
                 below = f"{path}.{field.name}" if path else field.name
-                _collect(getattr(value, field.name), below, ids, sizes)
+                _collect(getattr(value, field.name), below, ids, sizes, sealed)
 
 
 def _outcome(answer: object) -> str:
@@ -153,8 +165,16 @@ class Recorder:
         """The events after a place."""
         return self.events[mark:]
 
-    def _note(self, boundary: Boundary, kind: str, message: object, outcome: str = "") -> None:
-        ids, sizes = visible(message)
+    def _note(
+        self,
+        boundary: Boundary,
+        kind: str,
+        message: object,
+        outcome: str = "",
+        *,
+        clear: bool = False,
+    ) -> None:
+        ids, sizes = visible(message, clear=clear)
         self.events.append(
             Event(
                 session=self._session,
@@ -175,15 +195,16 @@ class Recorder:
         with self.failing():
             yield answers
         for answer in answers:
-            self.answered(answer)
+            self.answered(request, answer)
 
     def asked(self, request: wire.Request) -> None:
         """Record a request."""
         self._note(TO_STORE, type(request).__name__, request)
 
-    def answered(self, answer: wire.Response) -> None:
-        """Record an answer."""
-        self._note(FROM_STORE, type(answer).__name__, answer, _outcome(answer))
+    def answered(self, request: wire.Request | None, answer: wire.Response) -> None:
+        """Record the answer to a request."""
+        clear = isinstance(request, wire.ReadEntries)
+        self._note(FROM_STORE, type(answer).__name__, answer, _outcome(answer), clear=clear)
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -290,6 +311,8 @@ class _RecordedSnapshot:
             recorder.asked(request)
         with recorder.failing():
             answers = self._snapshot.read_all(requests)
-        for answer in answers:
-            recorder.answered(answer)
+        # A store that lies may give more answers than it was asked for, or fewer.
+        for request, answer in itertools.zip_longest(requests, answers):
+            if answer is not None:
+                recorder.answered(request, answer)
         return answers

@@ -302,7 +302,8 @@ class ReadJoin:
 class ReadEntries:
     """Ask for entries of server-visible indexes by entry id; answered by :class:`Blobs`.
 
-    Each blob is one byte, 1 for ``tag``, 2 for ``order`` and 3 for ``compare``, and the value.
+    Each blob is one byte, 1 for ``tag``, 2 for ``order`` and 3 for ``compare``, and the value; one
+    zero byte for an entry that is damaged.
     """
 
     table: int

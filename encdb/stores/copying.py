@@ -56,7 +56,7 @@ class CopyReport:
         source: URL of the source, without credentials.
         target: URL of the target, without credentials.
         tables: number of tables.
-        blobs: rows, columns of packs, and pages in the target, each read back and compared.
+        blobs: rows, columns of packs, pages and visible entries in the target, each read back and compared.
         bytes: their size in bytes.
         copied: those that this run wrote; an earlier one may have written others.
         mended: those that the comparison found different and wrote anew.

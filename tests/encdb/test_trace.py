@@ -120,3 +120,44 @@ def test_every_sealed_field_of_the_wire_is_known_to_the_trace():
     ids, sizes = trace.visible(genesis)
     assert sizes == {"catalog": [len(SECRET)]}
     assert set(ids) == {"database", "incarnation", "format", "link"}
+
+
+def test_values_of_server_visible_indexes_are_in_the_trace(recorder: Recorder):
+    """The store sees them, and the tokens and bounds of a query, so a trace shows every byte."""
+    one, two = b"value one", b"value two"
+    batch = wire.VisibleBatch(3, "tag", ((8, two), (5, one)))
+    recorder.commit(commit(change(visible_added=(batch,))))
+    recorder.commit(commit(change(visible_removed=(wire.entry_id(3, 5),), visible_dropped=(9,))))
+    recorder.commit(commit(change(visible_added=(wire.VisibleBatch(3, "tag", ((5, one),)),))))
+    added, _, removed, *_ = recorder.events
+    assert added.named("changes.visible_added.index") == (3,)
+    assert added.named("changes.visible_added.entries") == (5, one, 8, two)
+    assert (added.count, removed.count) == (0, 0)
+    assert removed.named("changes.visible_removed") == (wire.entry_id(3, 5),)
+    assert removed.named("changes.visible_dropped") == (9,)
+    mark = recorder.mark()
+    recorder.stage(wire.Stage(TABLE, 1, visible=(wire.VisibleBatch(4, "order", ((5, one),)),)))
+    assert recorder.since(mark)[0].named("visible.entries") == (5, one)
+    mark = recorder.mark()
+    test, side = wire.VisibleTest(3, "tag", (two, one)), wire.JoinSide(TABLE, 3)
+    entries = wire.ReadEntries(TABLE, (wire.entry_id(3, 8),))
+    with recorder.snapshot() as snapshot:
+        snapshot.read(wire.ReadVisible(TABLE, (test,)))
+        snapshot.read(wire.ReadVisible(TABLE, (), order=3, descending=True, limit=1))
+        snapshot.read(wire.ReadGroups(TABLE, 3, (test,)))
+        snapshot.read(wire.ReadJoin(side, side))
+        snapshot.read(entries)
+        snapshot.read_all((wire.ListIds(TABLE, "visible"), entries))
+    asked = [event for event in recorder.since(mark) if event.boundary == TO_STORE]
+    given = [event for event in recorder.since(mark) if event.boundary == FROM_STORE]
+    assert asked[0].named("tests.values") == (one, two)
+    assert (asked[1].named("order"), asked[1].named("descending")) == ((3,), (True,))
+    assert asked[2].named("tests.values") == (one, two)
+    assert asked[3].named("left.index") == asked[3].named("right.index") == (3,)
+    assert given[0].named("ids") == (5, 8)
+    assert given[1].named("ids") == (8,)
+    assert given[2].named("groups") == (one, 1, 5, two, 1, 8)
+    assert given[3].named("left") == given[3].named("right") == (5, 8)
+    # An entry that is read back is as clear as it was when it was written.
+    assert given[4].named("blobs") == given[6].named("blobs") == (b"\1" + two,)
+    assert all(event.count == 0 for event in given)

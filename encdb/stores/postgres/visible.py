@@ -57,7 +57,9 @@ _RECEIVE: Final[LiteralString] = (
 )
 ENTRIES: Final[LiteralString] = (
     # An entry that lies under another index than its id says is none.
-    "SELECT id, set_byte('\\x00'::BYTEA, 0, kind::INTEGER) || value FROM {visible}"
+    "SELECT id, CASE WHEN kind BETWEEN 1 AND 3"
+    f" AND length(value) <= {wire.VISIBLE_BYTES:d}"
+    " THEN set_byte('\\x00'::BYTEA, 0, kind::INTEGER) || value ELSE '\\x00' END FROM {visible}"
     f" WHERE tbl = %s AND id = ANY(%s) AND idx = id >> {ids.LABEL_BITS:d} ORDER BY id"
 )
 LIST: Final[LiteralString] = "SELECT id FROM {visible} WHERE tbl = %s ORDER BY id"

@@ -322,6 +322,7 @@ def _marks(values: Sequence[object]) -> str:
 
 def _blob(kind: object, value: object) -> bytes:
     """An entry as it is copied; what is not as encdb writes it becomes an entry of no kind."""
-    if type(kind) is not int or type(value) is not bytes or not 1 <= kind <= 3:
+    if type(kind) is not int or type(value) is not bytes:
         return b"\0"
-    return bytes((kind,)) + value
+    sound = 1 <= kind <= 3 and len(value) <= wire.VISIBLE_BYTES
+    return bytes((kind,)) + value if sound else b"\0"

@@ -25,6 +25,7 @@ from encdb.stores.base import TRANSACTION_BYTES
 from encdb.stores.copying import CopyReport, copy_store
 from tests.fixtures.commits import catalog_change, change, commit, delta, swap, with_table
 from tests.fixtures.filled import (
+    BLOBS,
     DROPPED,
     EMPTY,
     FULL,
@@ -170,6 +171,10 @@ def test_unpublished_stages_are_left_out(source: Store, pair: Pair):
     numbers = {number >> ids.PAGE_SHIFT for number in served[f"pages {FULL:08x}"].ids}
     packs = {number >> ids.PACK_SHIFT for number in served[f"packs {FULL:08x}"].ids}
     assert (numbers, packs) == ({3}, {4})
+    shown = served[f"visible {FULL:08x}"].ids
+    assert {number >> ids.LABEL_BITS for number in shown} == {1, 2, 3}
+    with pair.kind.raw(pair.target) as raw:
+        assert raw.relation("staged_visible").rows == {}
     # The stage goes on in the source, and its numbers are given to nobody in the copy.
     merge = swap(2, published=(9,))
     done(source, commit(change(epoch=1, table=FULL, swap=merge), version=2))
@@ -225,7 +230,7 @@ def test_progress_reaches_its_end(source: Store, pair: Pair):
     told: list[tuple[str, int, int]] = []
     pair.copy(progress=lambda *one: told.append(one))
     assert {what for what, _, _ in told} == {"copying", "comparing"}
-    assert told[-1][1] == told[-1][2] == 95
+    assert told[-1][1] == told[-1][2] == BLOBS
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
 
 
@@ -253,7 +258,7 @@ def test_an_interrupted_copy_goes_on(source: Store, pair: Pair):
             )
     assert runs > 3
     assert report.copied == 0
-    assert report.blobs == 95
+    assert report.blobs == BLOBS
     pair.require_equal()
 
 
@@ -524,6 +529,18 @@ def spoilt(request: Any, answer: Any) -> Any:
     return answer
 
 
+def shown(request: Any, answer: Any) -> Any:
+    if isinstance(request, wire.ReadEntries) and answer.ids:
+        return dataclasses.replace(answer, blobs=(b"\1other", *answer.blobs[1:]))
+    return answer
+
+
+def hidden(request: Any, answer: Any) -> Any:
+    if isinstance(request, wire.ReadEntries) and answer.ids:
+        return dataclasses.replace(answer, ids=answer.ids[1:], blobs=answer.blobs[1:])
+    return answer
+
+
 def withheld(request: Any, answer: Any) -> Any:
     if isinstance(request, wire.ReadPages) and answer.ids:
         return dataclasses.replace(answer, ids=answer.ids[1:], blobs=answer.blobs[1:])
@@ -572,6 +589,9 @@ def claimed(_request: Any, answer: Any) -> Any:
     [
         ("receive_store", spoilt, "E_COPY_DIFFERS"),
         ("receive_store", withheld, "E_COPY_DIFFERS"),
+        ("receive_store", shown, "E_COPY_DIFFERS"),
+        ("receive_store", hidden, "E_COPY_DIFFERS"),
+        ("open_store", hidden, "E_TAMPERED"),
         ("receive_store", unasked, "E_TAMPERED"),
         ("open_store", unasked, "E_TAMPERED"),
         ("open_store", listed(-1), "E_TAMPERED"),
@@ -677,6 +697,26 @@ def test_small_relations_are_compared_at_the_end(source: Store, pair: Pair, kind
             lambda url, genesis: Forgetful(honest(url, genesis), lambda *_: None),
         )
         assert code_of(TamperError, pair.copy) == "E_COPY_DIFFERS"
+
+
+@pytest.mark.every_store
+def test_damaged_entries_are_copied_as_they_are(
+    source: Store, pair: Pair, kinds_of_store: dict[str, StoreKind], request: pytest.FixtureRequest
+):
+    """Such as one of no kind, or longer than any store would compare."""
+    below = kinds_of_store[request.node.callspec.params["pair"][0]]
+    with below.raw(pair.source) as raw:
+        relation = next(
+            one for name, one in raw.relations().items() if name.startswith("visible") and one.rows
+        )
+        keys = sorted(relation.rows)
+        raw.change(relation, keys[0], "kind", 9)
+        raw.change(relation, keys[1], "kind", 0)
+        raw.change(relation, keys[-1], "value", b"long" * 300)
+    pair.copy()
+    pair.require_equal()
+    served = pair.served(pair.target)[f"visible {FULL:08x}"]
+    assert [blob for blob in served.blobs if len(blob) == 1] == [b"\0"] * 3
 
 
 def test_a_damaged_source_file(source: Store, pair: Pair):

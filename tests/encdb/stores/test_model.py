@@ -25,6 +25,7 @@ from tests.fixtures.commits import (
     claims,
     commit,
     delta,
+    entries,
     ids,
     rows,
     swap,
@@ -35,6 +36,13 @@ from tests.fixtures.kinds import StoreKind
 from tests.fixtures.stores import GENESIS
 
 LABELS = st.lists(st.integers(0, 12), max_size=4, unique=True)
+INDEXES: dict[int, wire.VisibleKind] = {1: "tag", 2: "order", 3: "compare"}
+ENTRIES = st.dictionaries(
+    st.tuples(st.sampled_from(sorted(INDEXES)), st.integers(0, 6)),
+    st.sampled_from([b"", b"\0", b"\0\0", b"a", b"\xff" * 200]),
+    max_size=4,
+)
+"""(index, label) → value of server-visible entries."""
 TAGS = st.lists(st.sampled_from([bytes([one]) * 16 for one in range(8)]), max_size=3, unique=True)
 WHO = st.integers(0, 1)
 
@@ -56,6 +64,8 @@ class Histories(RuleBasedStateMachine):
         self.tombstones: set[int] = set()
         self.deltas: dict[tuple[bytes, int], bytes] = {}
         self.pages: set[int] = set()
+        self.entries: dict[int, bytes] = {}
+        self.expired: set[int] = set()
         self.sent: list[wire.Commit] = []
 
     @initialize()
@@ -68,7 +78,35 @@ class Histories(RuleBasedStateMachine):
         self.kind.drop(self.url)
         self.folder.cleanup()
 
-    @rule(who=WHO, removed=LABELS, added=LABELS, freed=TAGS, claimed=TAGS, buried=LABELS)
+    def batches(
+        self, entries: dict[tuple[int, int], bytes], gone: set[int]
+    ) -> tuple[wire.VisibleBatch, ...]:
+        """Entries for a message: those that are not there, as a label has one value for ever."""
+        taken = self.entries.keys() - gone
+        return tuple(
+            wire.VisibleBatch(
+                index,
+                kind,
+                tuple(
+                    (label, value)
+                    for (one, label), value in entries.items()
+                    if one == index and wire.entry_id(index, label) not in taken
+                ),
+            )
+            for index, kind in INDEXES.items()
+        )
+
+    @rule(
+        who=WHO,
+        removed=LABELS,
+        added=LABELS,
+        freed=TAGS,
+        claimed=TAGS,
+        buried=LABELS,
+        shown=ENTRIES,
+        hidden=ENTRIES,
+        dropped=st.sampled_from([(), (), (), (2,), (1, 3)]),
+    )
     def write(
         self,
         who: int,
@@ -77,8 +115,12 @@ class Histories(RuleBasedStateMachine):
         freed: list[bytes],
         claimed: list[bytes],
         buried: list[int],
+        shown: dict[tuple[int, int], bytes],
+        hidden: dict[tuple[int, int], bytes],
+        dropped: tuple[int, ...],
     ) -> None:
         owner = 100 + who
+        gone = {wire.entry_id(*one) for one in hidden}
         sent = commit(
             change(
                 self.epoch,
@@ -87,6 +129,9 @@ class Histories(RuleBasedStateMachine):
                 keys_removed=tuple((tag, owner) for tag in freed),
                 keys_added=tuple((tag, owner) for tag in claimed),
                 tombstones=tuple(buried),
+                visible_added=self.batches(shown, gone | self.of(dropped)),
+                visible_removed=tuple(gone),
+                visible_dropped=dropped,
                 delta=delta(self.numbers[who] + 1, self.writers[who]),
             )
         )
@@ -115,8 +160,21 @@ class Histories(RuleBasedStateMachine):
             return wire.Conflict("row", TABLE, ids=tuple(there))
         return wire.Committed()
 
+    def of(self, indexes: tuple[int, ...]) -> set[int]:
+        """The entries of some indexes."""
+        return {number for number in self.entries if number >> 44 in indexes}
+
+    def show(self, batches: tuple[wire.VisibleBatch, ...]) -> None:
+        for one in batches:
+            number = bytes((wire.VISIBLE_KINDS.index(one.kind) + 1,))
+            for label, value in one.entries:
+                self.entries[wire.entry_id(one.index, label)] = number + value
+
     def take_in(self, sent: wire.Commit, who: int) -> None:
         one = sent.changes[0]
+        for number in {*one.visible_removed, *self.of(one.visible_dropped)}:
+            self.entries.pop(number, None)
+        self.show(one.visible_added)
         for label in one.rows_removed:
             del self.rows[label]
         self.rows.update(one.rows_added)
@@ -143,15 +201,41 @@ class Histories(RuleBasedStateMachine):
             sent = data.draw(st.sampled_from(latest))
             assert self.stores[who].commit(sent) == wire.Committed(repeated=True)
 
-    @rule(who=WHO, keep=st.booleans())
-    def merge(self, who: int, keep: bool) -> None:
+    @rule(who=WHO, shown=ENTRIES)
+    def leave(self, who: int, shown: dict[tuple[int, int], bytes]) -> None:
+        """A stage that is never published, whatever its entries are."""
+        stage = self.stores[who].lease(wire.Lease(TABLE, "segment", 1)).first
+        visible = tuple(
+            wire.VisibleBatch(index, INDEXES[index], ((label, value),))
+            for (index, label), value in {one[0]: (one, shown[one]) for one in shown}.values()
+        )
+        message = wire.Stage(TABLE, stage, visible=visible)
+        assert self.stores[who].stage(message) == wire.Staged()
+        with self.kind.raw(self.url) as raw:
+            stages = raw.relation("stages")
+            for key, row in stages.rows.items():
+                if stages.values(row)["stage"] == stage:
+                    raw.change(stages, key, "deadline", 5)
+        if shown:
+            self.expired.add(stage)
+
+    @rule(who=WHO)
+    def sweep(self, who: int) -> None:
+        swept = self.stores[who].sweep(wire.Sweep(TABLE)).stages
+        assert self.expired <= set(swept)
+        self.expired = set()
+
+    @rule(who=WHO, keep=st.booleans(), shown=ENTRIES)
+    def merge(self, who: int, keep: bool, shown: dict[tuple[int, int], bytes]) -> None:
         """Fold everything, or all but the second writer's deltas."""
         folded = [
             (writer, n) for writer, n in self.deltas if not (keep and writer == self.writers[1])
         ]
         segment = self.stores[who].lease(wire.Lease(TABLE, "segment", 1)).first
         page = wire.page_id(segment, 0)
-        self.stores[who].stage(wire.Stage(TABLE, segment, pages=((page, b"page"),)))
+        visible = self.batches(shown, set())
+        staged = wire.Stage(TABLE, segment, pages=((page, b"page"),), visible=visible)
+        self.stores[who].stage(staged)
         retired = tuple(identity >> 32 for identity in self.pages)
         merged = swap(
             self.epoch + 1,
@@ -170,6 +254,7 @@ class Histories(RuleBasedStateMachine):
         for one in folded:
             del self.deltas[one]
         self.pages = {page}
+        self.show(visible)
 
     @rule(who=WHO)
     def stale(self, who: int) -> None:
@@ -188,6 +273,7 @@ class Histories(RuleBasedStateMachine):
             assert claims(store) == self.claims
             assert set(ids(store, "tombstones")) == self.tombstones
             assert set(ids(store, "pages")) == self.pages
+            assert entries(store) == self.entries
             one = table_heads(store)
             assert one.epoch == self.epoch
             assert len(one.links) == self.epoch

@@ -16,6 +16,7 @@ from encdb.stores import ReceivingStore, Store, create_store, open_store, receiv
 from encdb.stores.contents import read_contents, read_layout, without_stages
 from encdb.stores.sqlite import connection as connections
 from encdb.stores.sqlite import receiving
+from encdb.stores.transfer import RELATIONS
 from tests.fixtures.commits import TABLE, change, commit, delta, with_table
 from tests.fixtures.filled import EMPTY, FULL, content, fill, published
 
@@ -51,7 +52,7 @@ def finish_of(source: Store) -> wire.Finish:
 def put_blobs(source: Store, receiver: ReceivingStore) -> None:
     found = published(content(source))
     for one in found["layout"].tables:
-        for relation in ("rows", "packs", "pages"):
+        for relation in RELATIONS:
             blobs = found[f"{relation} {one.table:08x}"]
             pairs = tuple(zip(blobs.ids, blobs.blobs, strict=True))
             assert receiver.put(wire.Put(one.table, relation, pairs)) == wire.Staged()
@@ -107,18 +108,24 @@ def test_what_was_put_is_there_after_reopening(
 ):
     put_blobs(source, receiver)
     receiver.put(wire.Put(FULL, "rows", ((4096, b"replaced"),), (4097, 123456)))
+    one, two, three = (wire.entry_id(1, label) for label in (3, 4, 99))
+    receiver.put(wire.Put(FULL, "visible", ((one, b"\2replaced"),), (two, three)))
     receiver.close()
     with closing(receive_store(str(target), genesis)) as again, again.snapshot() as snapshot:
         rows = snapshot.read(wire.ReadRows(FULL, None))
         assert (rows.ids[0], rows.blobs[0]) == (4096, b"replaced")
         assert 4097 not in rows.ids
         assert len(rows.ids) == 79
+        asked = wire.ReadEntries(FULL, (one, two, three))
+        assert snapshot.read(asked) == wire.Blobs(FULL, (one,), (b"\2replaced",))
+        ranged = wire.VisibleTest(1, "order", (b"replaced", b"replaced"))
+        assert snapshot.read(wire.ReadVisible(FULL, (ranged,))).ids == (3,)
 
 
 def test_an_empty_put_makes_the_relations(receiver: ReceivingStore):
     receiver.put(wire.Put(OTHER, "pages"))
     with receiver.snapshot() as snapshot:
-        for relation in ("rows", "packs", "pages", "tombstones"):
+        for relation in (*RELATIONS, "tombstones"):
             assert snapshot.read(wire.ListIds(OTHER, relation)).ids == ()
 
 
