@@ -18,6 +18,7 @@ from indexes.errors import IntegrityFailure
 
 PAGE_CACHE_BYTES = 64 << 20
 COLUMN_CACHE_BYTES = 256 << 20
+TERM_CACHE_BYTES = 64 << 20
 READ_CHUNK = 1_000
 
 Value = TypeVar("Value")
@@ -62,9 +63,13 @@ class ByteCache(Generic[Value]):
         self._values.move_to_end(key)
         return found[0]
 
+    def holds(self, size: int) -> bool:
+        """Whether a value of ``size`` bytes would be kept: it may have a quarter of the room."""
+        return size <= self._capacity // 4
+
     def put(self, key: Hashable, value: Value, size: int) -> None:
         """Keep a value of ``size`` bytes; the least recently used ones make room for it."""
-        if size > self._capacity // 4 or key in self._values:
+        if not self.holds(size) or key in self._values:
             return
         self._values[key] = (value, size)
         self._size += size

@@ -18,6 +18,7 @@ from indexes.errors import IntegrityFailure
 from indexes.multimap.delta import DeltaBody, decode_delta
 
 from . import catalog as schema
+from .arrow import Array
 from .integrity import rolled_back, tampered
 from .keyspace import ZERO_HASH, TableKeys, sha256
 from .manifest import (
@@ -31,7 +32,7 @@ from .manifest import (
     today,
 )
 from .pin import TablePin
-from .reading import Channel
+from .reading import TERM_CACHE_BYTES, ByteCache, Channel
 from .recent import RecentIndex
 from .segments import SegmentReaders
 from .settled import SettledRows
@@ -89,6 +90,8 @@ class TableState:
         self.settled = SettledRows(table.id, keys, channel)
         self.segments = SegmentReaders(table.id, keys, channel)
         self.statistics = StoredStatistics(table.id, keys, channel)
+        self.terms: ByteCache[Array] = ByteCache(TERM_CACHE_BYTES)
+        """Terms of dictionary segments that were read whole, by the segment's salt."""
         self.bodies: dict[int, bytes] = {}
         """Opened bodies of pending rows; they are immutable, so they stay right while they stay live."""
         self.version = 0

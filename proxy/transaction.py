@@ -19,9 +19,11 @@ import numpy as np
 from encdb import wire
 from encdb.errors import ConflictError, err
 from encdb.stores.base import Store
+from indexes.multimap import merge
 from indexes.multimap.batches import Shape, SortedEntries
 from indexes.multimap.delta import DeltaBody, encode_delta
 from indexes.multimap.postings import PostingBatch
+from indexes.multimap.segment import is_dictionary
 from indexes.records.row import row_aad
 from indexes.seal import pad
 
@@ -500,6 +502,9 @@ def live_entries(overlay: TableOverlay) -> dict[int, SortedEntries]:
     for index_id in overlay.index.sorted_indexes():
         entries = overlay.index.entries(index_id)
         kept = compaction.keep_entries(index_id, entries, live)
+        if is_dictionary(index_id):
+            # Statements of one transaction have many terms in common.
+            kept = merge.distinct(kept)
         if len(kept):
             result[index_id] = kept
     return result

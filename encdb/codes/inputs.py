@@ -56,8 +56,17 @@ INPUTS: Final[dict[str, CodeInfo]] = {
         "Malformed search query",
         "42601",
         1,
-        "A search query has unbalanced parentheses, a dangling operator or nothing to look for.",
-        "Use words, AND, OR, NOT, -word and parentheses",
+        "A search query has unbalanced parentheses, a dangling operator, a pattern that says too little, or nothing "
+        "to look for.",
+        "Use words, AND, OR, NOT, -word, parentheses, and patterns such as kern*, k?rn*l and kernal~1",
+    ),
+    "E_MATCH_TOO_MANY": CodeInfo(
+        "Search pattern for too many words",
+        "54000",
+        1,
+        "A prefix, a wildcard pattern or a misspelt word of a search query stands for more than 1,024 words of the "
+        "index, or the query has more than 64 of them.",
+        "Give the pattern more letters, or split the query",
     ),
     "E_NO_POSITIONS": CodeInfo(
         "Phrase without positions",

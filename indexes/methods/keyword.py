@@ -41,7 +41,7 @@ def postings(
     ordinals: NDArray[np.int64],
     *,
     positions: bool = False,
-) -> tuple[PostingBatch, Stats]:
+) -> tuple[PostingBatch, Stats, list[str]]:
     """Postings of n documents.
 
     Args:
@@ -52,7 +52,7 @@ def postings(
         positions: whether to keep token positions.
 
     Returns:
-        The postings, and the statistics these documents add.
+        The postings, the statistics these documents add, and their distinct terms.
 
     Raises:
         EncodingRefused: a token that is not valid Unicode, or a field of 2³² tokens.
@@ -95,7 +95,7 @@ def postings(
         payload,
         kept,
     )
-    return batch, stats
+    return batch, stats, terms
 
 
 def words_for(prf: TermPrf, terms: Sequence[str]) -> NDArray[np.uint64]:

@@ -136,13 +136,25 @@ class PageReader:
         if self._whole is not None:
             return self.body(everything)
         result = np.empty((self.body_pages, PAGE_USABLE), dtype=np.uint8)
+        for logical, pages in self.body_pieces():
+            result[logical] = pages
+        return result
+
+    def body_pieces(self) -> Iterator[tuple[I64, U8]]:
+        """All body pages as they lie, dummies included, up to 256 at a time: logical numbers, and the pages.
+
+        Each page is read once, in page order, which says nothing of the order of what is on them.
+        """
+        self.header()
         logical_at = np.argsort(self._shuffled())
+        if self._whole is not None:
+            yield logical_at, self._whole
+            return
         for first in range(0, self.body_pages, SCAN_PAGES):
             last = min(first + SCAN_PAGES, self.body_pages)
             shift = self._info.header_pages
             pages = self._open(list(range(first + shift, last + shift)))
-            result[logical_at[first:last]] = _matrix(pages)
-        return result
+            yield logical_at[first:last], _matrix(pages)
 
     def _shuffled(self) -> I64:
         if self._order is None:

@@ -18,9 +18,9 @@ from proxy.overlay import NewRows
 
 from . import hidden, visible, words
 from .collected import Collected, position_of
-from .words import keyword_postings
+from .words import keyword_totals
 
-__all__ = ["derive", "keyword_postings", "position_of"]
+__all__ = ["derive", "keyword_totals", "position_of"]
 
 _Deriver = Callable[[Index, TableKeys, Sequence[Array], Collected], None]
 

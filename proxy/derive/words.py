@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from indexes.methods import keyword, substring
-from indexes.multimap.postings import PostingBatch
-from proxy.arrow import Array, Ordinals
+from indexes.methods import dictionary, keyword, substring
+from indexes.multimap.segment import dictionary_id
+from proxy.arrow import Array
 from proxy.catalog import Index
 from proxy.keyspace import TableKeys
 from proxy.search.analysis import Analysis
@@ -17,10 +17,17 @@ from .collected import Collected
 def keyword_entries(
     index: Index, keys: TableKeys, arrays: Sequence[Array], into: Collected
 ) -> None:
-    """Postings of the words of each document, and the totals that ranking needs."""
-    batch, totals = keyword_postings(index, keys, arrays, into.ordinals)
+    """Postings of the words of each document, the totals that ranking needs, and entries of the dictionary."""
+    analysis = Analysis.from_options(index.options)
+    fields = [analysis.analyser.many(array.to_pylist()) for array in arrays]
+    documents = [list(one) for one in zip(*fields, strict=True)]
+    batch, statistics, terms = keyword.postings(
+        keys.index_words(index.id), documents, into.ordinals, positions=analysis.positions
+    )
     into.hashed.append(batch)
-    into.statistics[index.id] = totals
+    into.statistics[index.id] = (statistics.documents, list(statistics.tokens))
+    if analysis.dictionary:
+        into.ranges[dictionary_id(index.id)] = dictionary.entries(terms)
 
 
 def substring_entries(
@@ -31,14 +38,7 @@ def substring_entries(
     into.hashed.append(substring.postings(keys.index_words(index.id), texts, into.ordinals))
 
 
-def keyword_postings(
-    index: Index, keys: TableKeys, arrays: Sequence[Array], ordinals: Ordinals
-) -> tuple[PostingBatch, tuple[int, list[int]]]:
-    """Postings of a keyword index, and its totals: documents, and tokens of each field."""
-    analysis = Analysis.from_options(index.options)
-    fields = [analysis.analyser.many(array.to_pylist()) for array in arrays]
-    documents = [list(one) for one in zip(*fields, strict=True)]
-    batch, statistics = keyword.postings(
-        keys.index_words(index.id), documents, ordinals, positions=analysis.positions
-    )
-    return batch, (statistics.documents, list(statistics.tokens))
+def keyword_totals(index: Index, arrays: Sequence[Array]) -> tuple[int, list[int]]:
+    """What rows count for in the statistics of a keyword index: documents, and tokens of each field."""
+    analyse = Analysis.from_options(index.options).analyser
+    return len(arrays[0]), [sum(map(len, analyse.many(array.to_pylist()))) for array in arrays]

@@ -1,7 +1,8 @@
 """Keyword matching: ``col @@ 'query'`` in SQL, and search over a collection.
 
 With a keyword index the answer comes from opened posting lists of the query's terms, filtered to live
-rows; without one, every text is analysed and compared. Both give the same answer.
+rows; without one, every text is analysed and compared. Both give the same answer. Patterns become the terms
+they stand for first, which `dictionary` finds.
 """
 
 from __future__ import annotations
@@ -13,24 +14,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from encdb.errors import NotSupportedError, err
 from indexes.methods import keyword
 from indexes.multimap.postings import DecodedList, PostingBatch
 from proxy.arrow import Array, Ordinals, pick
 from proxy.catalog import Index, Table
 from proxy.search import evaluate, plain
 from proxy.search.analysis import Analysis, analyser
-from proxy.search.evaluate import TermPostings
-from proxy.search.query import Query, parse
+from proxy.search.evaluate import NO_POSTINGS, TermPostings, joined
+from proxy.search.query import Query, needs_texts, parse
 from proxy.search.rank import Statistics, best, bm25
 from proxy.settled import BLOCK_BITS
 
+from . import dictionary
 from .view import TableView
-
-
-def is_listed(index: Index, text: str) -> bool:
-    """Whether the lists of an index are enough to answer a query: patterns need a dictionary."""
-    return not parse(text, Analysis.from_options(index.options).analyser).patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +47,11 @@ def covering_index(table: Table, columns: Sequence[int]) -> Index | None:
     return min(fitting, key=lambda index: len(index.columns)) if fitting else None
 
 
+def is_listed(index: Index, text: str) -> bool:
+    """Whether an index answers a query by its lists: patterns need a dictionary, or else the texts."""
+    return not needs_texts(text, Analysis.from_options(index.options))
+
+
 class IndexedMatch:
     """One query over some columns of one keyword index.
 
@@ -67,19 +68,20 @@ class IndexedMatch:
         analysis = Analysis.from_options(index.options)
         self.query: Query = parse(text, analysis.analyser)
         self.query.require_positions(analysis.positions)
-        if self.query.patterns:
-            raise err(
-                NotSupportedError,
-                "E_NOT_SUPPORTED",
-                "a pattern needs an index with a dictionary of its terms",
-                "Ask for whole words, or use SQL, which looks through the texts.",
-            )
         self._fields = [index.columns.index(number) for number in columns]
         self._postings = self._read()
 
     def _read(self) -> dict[str, TermPostings]:
-        """Live postings of every term of the query, from segments, deltas and own changes."""
-        tokens = sorted(self.query.terms)
+        """Live postings of every term of the query, and of every pattern as if it were one term."""
+        patterns = self.query.patterns
+        meant = dictionary.expand(self._view, self._index, patterns) if patterns else {}
+        found = self._lists(sorted({*self.query.terms}.union(*meant.values())))
+        for key, terms in meant.items():
+            found[key] = joined(found.get(term, NO_POSTINGS) for term in sorted(terms))
+        return found
+
+    def _lists(self, tokens: Sequence[str]) -> dict[str, TermPostings]:
+        """Live postings of terms, from segments, deltas and own changes."""
         if not tokens:
             return {}
         view = self._view

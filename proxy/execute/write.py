@@ -16,7 +16,7 @@ from encdb.errors import IntegrityError, err
 from indexes.methods import equality
 from proxy.arrow import Ordinals, one_array
 from proxy.catalog import Index, Table
-from proxy.derive import keyword_postings
+from proxy.derive import keyword_totals
 from proxy.integrity import tampered
 from proxy.leases import Leases
 from proxy.manifest import Totals
@@ -33,9 +33,8 @@ def remove(view: TableView, ordinals: Ordinals) -> RemovedRows:
     pending = as_array(one for one in ordinals.tolist() if one in state.recent)
     statistics: Totals = {}
     for index in keyword_indexes:
-        order, arrays = view.fetch(np.sort(ordinals), index.columns)
-        texts = [pa.chunked_array(one.chunks, type=one.type).combine_chunks() for one in arrays]
-        _, (documents, tokens) = keyword_postings(index, state.keys, texts, order)
+        _, arrays = view.fetch(np.sort(ordinals), index.columns)
+        documents, tokens = keyword_totals(index, [one_array(array) for array in arrays])
         statistics[index.id] = (-documents, [-one for one in tokens])
     tags: dict[int, list[bytes]] = {}
     if len(pending) and table.unique_indexes:

@@ -88,6 +88,9 @@ _WORD = rf"{_LETTER}+(?:{_JOIN}+{_LETTER}*)*|[{_ALONE}]{_JOIN}*"
 _ASCII_WORD = r"[0-9a-z]+"
 _POSSESSIVE = "(?:['\u2019\uff07][sS](?![^\\W_]))?"
 
+IN_WORD: Final = rf"(?:{_LETTER}|[{_MARKS}])"
+"""Regular expression of one folded character that a word can hold beside others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
@@ -97,11 +100,14 @@ class Analysis:
         language: a name of `LANGUAGES`, or ``none``.
         stopwords: whether the language's stop words are dropped.
         positions: whether the index keeps word positions, which phrases need.
+        dictionary: whether the index keeps a dictionary of its terms, which patterns need; without one
+            every text is read for them.
     """
 
     language: str = DEFAULT_LANGUAGE
     stopwords: bool = False
     positions: bool = False
+    dictionary: bool = True
 
     @classmethod
     def from_options(cls, options: Iterable[tuple[str, str]]) -> Analysis:
@@ -110,7 +116,12 @@ class Analysis:
         Raises:
             ProgrammingError: E_UNKNOWN_OPTION, an option or its value is not known.
         """
-        values = {"language": DEFAULT_LANGUAGE, "stopwords": "off", "positions": "off"}
+        values = {
+            "language": DEFAULT_LANGUAGE,
+            "stopwords": "off",
+            "positions": "off",
+            "dictionary": "true",
+        }
         for name, value in options:
             key = name.casefold()
             if key not in values:
@@ -124,12 +135,14 @@ class Analysis:
         language = values["language"].casefold()
         stopwords = _switch("stopwords", values["stopwords"])
         positions = _switch("positions", values["positions"])
+        dictionary = _switch("dictionary", values["dictionary"])
         analyser(language, stopwords)
-        return cls(language, stopwords, positions)
+        return cls(language, stopwords, positions, dictionary)
 
     def to_options(self) -> tuple[tuple[str, str], ...]:
         """The options in their normal form, all of them, sorted by name."""
         return (
+            ("dictionary", "true" if self.dictionary else "false"),
             ("language", self.language),
             ("positions", "on" if self.positions else "off"),
             ("stopwords", "on" if self.stopwords else "off"),
@@ -148,7 +161,7 @@ class Analyser:
     stop words leave no gap. Any ``str`` is accepted, lone surrogates included; nothing is raised.
     """
 
-    __slots__ = ("_ascii", "_folded", "_unicode", "_words", "language", "stopwords")
+    __slots__ = ("_ascii", "_unicode", "_words", "language", "stopwords")
 
     def __init__(self, language: str, stem: Callable[[str], str], stop: frozenset[str]) -> None:
         self.language = language
@@ -157,17 +170,11 @@ class Analyser:
         self._ascii = re.compile(f"({_ASCII_WORD}){possessive}").findall
         self._unicode = re.compile(f"({_WORD}){possessive}").findall
         self._words = _Words(stem, stop, self._unicode)
-        self._folded = _Words(str, frozenset(), self._unicode)
 
     def __call__(self, text: str) -> list[str]:
         """The tokens of one text."""
         words = self._ascii(text.lower()) if text.isascii() else self._unicode(text)
         return list(chain.from_iterable(map(self._words.__getitem__, words)))
-
-    def folded(self, text: str) -> list[str]:
-        """The words of a text, folded as tokens are, but neither stemmed nor left out."""
-        words = self._ascii(text.lower()) if text.isascii() else self._unicode(text)
-        return list(chain.from_iterable(map(self._folded.__getitem__, words)))
 
     def many(self, texts: Iterable[str | None]) -> list[list[str]]:
         """The tokens of each text; none for NULL."""
@@ -197,17 +204,24 @@ class _Words(dict[str, tuple[str, ...]]):
         return tokens
 
     def _tokens(self, word: str) -> Iterable[str]:
-        folded = word[:_MAX_WORD]
-        if folded.isascii():
-            parts = [folded.lower()]
-        else:
-            folded = unicodedata.normalize("NFKC", folded.translate(_DROP_INVISIBLE)).casefold()
-            # Compatibility forms may hold what separates words: a fraction slash, full stops.
-            parts = self._split(unicodedata.normalize("NFKC", folded))
+        folded = fold(word[:_MAX_WORD])
+        # Compatibility forms may hold what separates words: a fraction slash, full stops.
+        parts = [folded] if word.isascii() else self._split(folded)
         for part in parts:
             if part not in self._stop:
                 token = _cut(part)
                 yield _cut(self._stem(token)) or token
+
+
+def fold(word: str) -> str:
+    """A word, or a part of one, in the form of terms: letter case, compatibility forms, invisible marks.
+
+    The result may hold what separates words. Takes time quadratic in a run of combining marks.
+    """
+    if word.isascii():
+        return word.lower()
+    folded = unicodedata.normalize("NFKC", word.translate(_DROP_INVISIBLE)).casefold()
+    return unicodedata.normalize("NFKC", folded)
 
 
 def analyse(text: str, language: str = DEFAULT_LANGUAGE, stopwords: bool = False) -> list[str]:

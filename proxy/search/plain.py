@@ -1,5 +1,8 @@
 """Queries over plain texts: how ``@@`` is answered without an index, and what an index must agree with.
 
+A pattern is decided term by term, here as by an index, so both find the same documents; only the number of
+terms that it may stand for is not limited here.
+
 `matches` decides one document by looking at its tokens, with none of the set operations of `evaluate`;
 tests hold the two against each other. `gather` builds postings from tokens, for rows that are in
 no index yet (a transaction's own) and for ranking by a plain scan.
@@ -7,7 +10,9 @@ no index yet (a transaction's own) and for ranking by a plain scan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +23,12 @@ from proxy.search.evaluate import NO_POSTINGS, TermPostings, joined
 from proxy.search.patterns import every_term
 from proxy.search.query import And, Node, Or, Phrase, Query, Similar, Term, parse
 from proxy.search.rank import Statistics, best, bm25
+
+Tokens = Sequence[Sequence[str]]
+"""The tokens of each field of one document."""
+
+_AT_ONCE: Final = 1_024
+"""Documents whose terms are compared with a query's patterns together."""
 
 
 def matches_plain(
@@ -37,13 +48,24 @@ def matches_plain(
 
 def matches_column(query: Query, rows: Iterable[Sequence[str | None]], analyse: Analyser) -> Mask:
     """`matches` for many documents: bool[n]. `analyse` is the one the query was parsed with."""
-    return np.fromiter((matches(query, analyse.many(row)) for row in rows), dtype=np.bool_)
+    documents = map(analyse.many, rows)
+    return np.fromiter(_each(query, documents), dtype=np.bool_)
 
 
-def matches(query: Query, fields: Sequence[Sequence[str]]) -> bool:
+def matches(query: Query, fields: Tokens) -> bool:
     """Whether one document, given as the tokens of its fields, satisfies a query."""
-    present = set[str]().union(*fields)
-    return _matches(query.root, fields, present)
+    return next(_each(query, iter([fields])))
+
+
+def _each(query: Query, documents: Iterator[Tokens]) -> Iterator[bool]:
+    while batch := list(islice(documents, _AT_ONCE)):
+        present = [set[str]().union(*fields) for fields in batch]
+        meant: dict[str, frozenset[str]] = {}
+        if query.patterns:
+            terms = sorted(set[str]().union(*present))
+            meant = {one.key: frozenset(one.among(terms)) for one in query.patterns}
+        for fields, tokens in zip(batch, present, strict=True):
+            yield _matches(query.root, fields, tokens, meant)
 
 
 def search_plain(
@@ -108,19 +130,22 @@ def _postings(rows: list[tuple[int, int, int, list[int]]]) -> TermPostings:
     )
 
 
-def _matches(node: Node, fields: Sequence[Sequence[str]], present: set[str]) -> bool:
+def _matches(
+    node: Node, fields: Tokens, present: set[str], meant: Mapping[str, frozenset[str]]
+) -> bool:
+    """Whether a document satisfies a node; `meant` are the terms of each pattern, by its key."""
     if isinstance(node, Term):
         return node.token in present
     if isinstance(node, Similar):
-        return bool(node.pattern.among(list(present)))
+        return not present.isdisjoint(meant[node.token])
     if isinstance(node, Phrase):
         wanted = node.tokens
         return present.issuperset(wanted) and any(_side_by_side(wanted, field) for field in fields)
     if isinstance(node, And):
-        return all(_matches(part, fields, present) for part in node.parts)
+        return all(_matches(part, fields, present, meant) for part in node.parts)
     if isinstance(node, Or):
-        return any(_matches(part, fields, present) for part in node.parts)
-    return not _matches(node.part, fields, present)
+        return any(_matches(part, fields, present, meant) for part in node.parts)
+    return not _matches(node.part, fields, present, meant)
 
 
 def _side_by_side(wanted: tuple[str, ...], tokens: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@
   out, whatever stands around it. Case and grammatical endings do not matter.
 - A phrase asks for its tokens side by side in one field. A phrase of one token is a word.
 - ``kern*``, ``k?rn*l`` and ``kernal~1`` are patterns (`proxy.search.patterns`): they stand for the terms that
-  begin so, look so, or differ by so many edits. In double quotes they are words.
+  begin so, look so, or differ by so many edits. A phrase holds no patterns.
 - A query may consist of negations alone: it then finds all documents but those.
 - A query with nothing to look for is an error.
 
@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from encdb.errors import ProgrammingError, err
-from proxy.search.analysis import Analyser
-from proxy.search.patterns import Pattern, read
+from proxy.search.analysis import Analyser, Analysis
+from proxy.search.patterns import Pattern, read, refuse_quoted, require_few_patterns
 
 MAX_QUERY_CHARACTERS: Final = 16_384
 MAX_QUERY_DEPTH: Final = 100
@@ -133,7 +133,8 @@ def parse(text: str, analyse: Analyser) -> Query:
         analyse: the analyser of the index.
 
     Raises:
-        ProgrammingError: E_MATCH_QUERY, with the position of what is wrong, counted from 1.
+        ProgrammingError: E_MATCH_QUERY, with the position of what is wrong, counted from 1;
+            E_MATCH_TOO_MANY, more than 64 patterns.
     """
     if len(text) > MAX_QUERY_CHARACTERS:
         raise _wrong(f"the query is longer than {MAX_QUERY_CHARACTERS:,} characters")
@@ -144,6 +145,7 @@ def parse(text: str, analyse: Analyser) -> Query:
     plain = [leaf for leaf, _ in found if not isinstance(leaf, Similar)]
     tokens = {token for leaf in plain for token in _tokens(leaf)}
     patterns = {leaf.token: leaf.pattern for leaf, _ in found if isinstance(leaf, Similar)}
+    require_few_patterns(list(patterns.values()))
     scored = {token for leaf, positive in found if positive for token in _tokens(leaf)}
     return Query(
         text=text,
@@ -154,6 +156,15 @@ def parse(text: str, analyse: Analyser) -> Query:
         has_phrases=any(isinstance(leaf, Phrase) for leaf, _ in found),
         complemented=_complemented(root),
     )
+
+
+def needs_texts(text: str, analysis: Analysis) -> bool:
+    """Whether an index analysed so cannot answer a query: patterns need a dictionary.
+
+    Raises:
+        ProgrammingError: E_MATCH_QUERY.
+    """
+    return not analysis.dictionary and bool(parse(text, analysis.analyser).patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +186,11 @@ def _lexemes(text: str) -> Iterator[_Lexeme]:
         if kind == "mark":
             yield _Lexeme(found, found, start)
         elif kind == "phrase":
+            refuse_quoted(match.group("phrase"), start + 1)
+            if text.startswith("~", place):
+                raise _wrong(
+                    f'the "~" at character {place + 1} follows a phrase; edits are those of one word'
+                )
             yield _Lexeme(kind, match.group("phrase"), start)
         elif kind == "word" and found in {"AND", "OR", "NOT"}:
             yield _Lexeme(found.lower(), found, start)
@@ -249,7 +265,7 @@ class _Parser:
         return Not(node) if negated and node is not None else node
 
     def _word(self, lexeme: _Lexeme) -> Node | None:
-        pattern = read(lexeme.text, lexeme.position, self._analyse, self._analyse.folded)
+        pattern = read(lexeme.text, lexeme.position, self._analyse)
         if pattern is not None:
             return Similar(pattern)
         return _term(tuple(self._analyse(lexeme.text)))

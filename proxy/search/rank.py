@@ -12,6 +12,10 @@ with k1 = 1.2, b = 0.75 and every weight 1 unless given. Over a single field it 
 never negative. A field's average length counts as at least one token, because a field that is mostly
 empty (attachment names) would otherwise punish the few documents that have it.
 
+A pattern counts as one term, whatever it stands for: frequencies of its terms in a field are added before
+they are saturated, and its df counts the documents that hold any of them (Pirkola, SIGIR 1998, synonyms of
+structured queries). So a rare spelling does not outrank the word itself.
+
 Everything comes from the posting lists and two totals per index, so ranking reads no document. Terms
 are added in sorted order and documents with equal scores stand in order of ordinal: the same data in
 any mix of segments and deltas gives the same scores, to the last bit.

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from ..catalog import Index, Table
 from .access import OrderedAccess, QueryPlan, SemiJoin, TableAccess
 from .predicates import Literal, Operand, Parameter, Predicate, describe
-from .serving import det_index, join_group, ope_index, too_short, usable_indexes
+from .serving import det_index, join_group, ope_index, too_short, usable_indexes, without_dictionary
 from .write import DeletePlan, InsertPlan, UpdatePlan
 
 
@@ -134,6 +134,11 @@ def _access(access: TableAccess, choice: Sequence[str]) -> list[str]:
             lines.append(
                 f"  {index.name} (substring) cannot serve {_predicate(access, part)}: no part of it "
                 "has three characters in a row"
+            )
+        for index, part in without_dictionary(access):
+            lines.append(
+                f"  {index.name} (keyword) cannot serve {_predicate(access, part)}: it keeps no dictionary "
+                "of its words, so every text is read"
             )
     lines += [f"  {line}" for line in choice]
     if access.ordered is not None:

@@ -11,9 +11,11 @@ from typing import Final, TypeAlias
 
 from indexes.folding import fold, rigid_prefix
 from indexes.methods import substring
+from proxy.search.analysis import Analysis
+from proxy.search.query import needs_texts
 
 from ..catalog import Index, Table
-from .access import TableAccess
+from .access import MatchColumn, TableAccess
 from .predicates import (
     And,
     Between,
@@ -31,7 +33,7 @@ from .predicates import (
 from .rules.like import with_prefix
 
 Searched: TypeAlias = Callable[[int], tuple[int, ...]]
-"""The columns that the access's ``@@`` number n searches."""
+"""The columns that the access's ``@@`` number n searches by an index: none if it is not served."""
 
 _Server: TypeAlias = Callable[[Index, Sequence[Predicate], Searched], tuple[Predicate, ...]]
 
@@ -46,14 +48,42 @@ def usable_indexes(access: TableAccess) -> list[Index]:
     if access.predicate is None:
         return []
 
-    def searched(number: int) -> tuple[int, ...]:
-        return access.matches[number].columns
+    def searched_by(index: Index) -> Searched:
+        return lambda number: columns_by(index, access.matches[number])
 
     groups = list(_conjunctions(access.predicate))
     return [
         index
         for index in access.table.indexes
-        if any(served(index, parts, searched) for parts in groups)
+        if any(served(index, parts, searched_by(index)) for parts in groups)
+    ]
+
+
+def columns_by(index: Index, match: MatchColumn) -> tuple[int, ...]:
+    """The columns of a keyword match that an index may be asked about: none if it wants the texts instead."""
+    if index.method == "keyword" and _wants_texts(index, match):
+        return ()
+    return match.columns
+
+
+def _wants_texts(index: Index, match: MatchColumn) -> bool:
+    query = match.query.value if isinstance(match.query, Literal) else None
+    return isinstance(query, str) and needs_texts(query, Analysis.from_options(index.options))
+
+
+def without_dictionary(access: TableAccess) -> list[tuple[Index, Predicate]]:
+    """Keyword indexes with a condition that they would serve if they kept a dictionary."""
+    if access.predicate is None:
+        return []
+    groups = list(_conjunctions(access.predicate))
+    matches = dict.fromkeys(one for group in groups for one in group if isinstance(one, Match))
+    return [
+        (index, one)
+        for index in access.table.indexes
+        if index.method == "keyword"
+        for one in matches
+        if set(access.matches[one.match].columns) <= set(index.columns)
+        and _wants_texts(index, access.matches[one.match])
     ]
 
 

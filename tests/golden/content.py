@@ -35,5 +35,6 @@ QUERIES = (
     "SELECT id, body FROM notes ORDER BY id",
     "SELECT id FROM notes WHERE body @@ 'patient -fox' ORDER BY id",
     "SELECT id FROM notes WHERE body @@ '\"stopped smoking\"' ORDER BY id",
+    "SELECT id FROM notes WHERE body @@ 'asth* OR stra?s* OR quikc~1' ORDER BY id",
     "SELECT n.id, e.name FROM notes n JOIN everything e ON e.id = n.who ORDER BY n.id",
 )

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-PLAIN = (("language", "none"), ("positions", "off"), ("stopwords", "off"))
+PLAIN = (("dictionary", "false"), ("language", "none"), ("positions", "off"), ("stopwords", "off"))
 """Options of a keyword index that takes words as they are."""
-POSITIONS = (("language", "none"), ("positions", "on"), ("stopwords", "off"))
+POSITIONS = (
+    ("dictionary", "false"),
+    ("language", "none"),
+    ("positions", "on"),
+    ("stopwords", "off"),
+)
 """The same, with the places of words."""
 
 

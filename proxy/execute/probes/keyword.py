@@ -8,6 +8,7 @@ from proxy.arrow import Ordinals
 from proxy.catalog import Index
 from proxy.execute.match import covering_index
 from proxy.sql.predicates import Match, Predicate
+from proxy.sql.serving import columns_by
 
 from .base import MATCH, Context, Probe
 
@@ -22,7 +23,8 @@ def probe(context: Context, index: Index, served: tuple[Predicate, ...]) -> list
 
 
 def _serves(context: Context, index: Index, match: Match) -> bool:
-    return covering_index(context.view.table, context.matches[match.match].columns) == index
+    columns = columns_by(index, context.matches[match.match])
+    return bool(columns) and covering_index(context.view.table, columns) == index
 
 
 def _runner(context: Context, match: Match) -> Callable[[], Ordinals | None]:

@@ -30,14 +30,16 @@ def word(term: str) -> int:
 )
 def test_postings_equal_a_count(documents, positions):
     ordinals = np.arange(len(documents), dtype=np.int64) * 10 + 3
-    batch, stats = keyword.postings(PRF, documents, ordinals, positions=positions)
+    batch, stats, terms = keyword.postings(PRF, documents, ordinals, positions=positions)
+    every = {token for document in documents for field in document for token in field}
+    assert sorted(terms) == sorted(every)
     expected = Counter()
     for ordinal, document in zip(ordinals.tolist(), documents, strict=True):
         for field, tokens in enumerate(document):
             for term, frequency in Counter(tokens).items():
                 places = tuple(i for i, token in enumerate(tokens) if token == term)
                 payload = (field, frequency, len(tokens))
-                row = (word(term), ordinal, payload, places if positions else None)
+                row = (word(term), ordinal, payload, places if positions else None, None)
                 expected[row] += 1
     assert Counter(rows_of(batch)) == expected
     assert stats.documents == len(documents)
@@ -51,10 +53,10 @@ def test_postings_equal_a_count(documents, positions):
 
 
 def test_no_documents_and_no_tokens():
-    batch, stats = keyword.postings(PRF, [], np.zeros(0, dtype=np.int64))
-    assert (len(batch), stats.documents, stats.tokens) == (0, 0, ())
-    batch, stats = keyword.postings(PRF, [[[], []]], np.array([7]), positions=True)
-    assert (len(batch), stats.documents, stats.tokens) == (0, 1, (0, 0))
+    batch, stats, terms = keyword.postings(PRF, [], np.zeros(0, dtype=np.int64))
+    assert (len(batch), stats.documents, stats.tokens, terms) == (0, 0, (), [])
+    batch, stats, terms = keyword.postings(PRF, [[[], []]], np.array([7]), positions=True)
+    assert (len(batch), stats.documents, stats.tokens, terms) == (0, 1, (0, 0), [])
     assert len(keyword.words_for(PRF, [])) == 0
 
 

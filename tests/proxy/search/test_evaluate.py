@@ -45,7 +45,7 @@ def index_of(documents, *, positions=True, parts=1):
     encoded = []
     for part in range(parts):
         chosen = documents[part::parts]
-        batch, _ = keyword.postings(
+        batch, _, _ = keyword.postings(
             prf,
             [tokens for _, tokens in chosen],
             np.array([ordinal for ordinal, _ in chosen], dtype=np.int64),

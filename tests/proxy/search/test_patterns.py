@@ -50,7 +50,10 @@ def test_distances(word, tokens, most):
         assert min(edits(word, token), most + 1) == min(distance, most + 1)
 
 
-@given(st.text("ab*?", min_size=2, max_size=8), st.lists(st.text("abc", min_size=1, max_size=6), max_size=10))
+@given(
+    st.text("ab*?", min_size=2, max_size=8),
+    st.lists(st.text("abc", min_size=1, max_size=6), max_size=10),
+)
 def test_wildcards(text, tokens):
     try:
         found = parse(text, PLAIN)
@@ -73,7 +76,7 @@ def test_what_is_a_pattern_and_what_is_not():
             for text in ("kern*", "k?rn*l", "*nel", "kernal~1", "kernal~2", "kernal~1")
         )
     )
-    for text in ("does it work?", "why ?? * really", "a ~ b", "~1 a", '"kern* x"', "2*", "C:\\*"):
+    for text in ("does it work?", "why ?? * really", "a ~ b", "~1 a", '"kern * x?"', "2*", "C:\\*"):
         try:
             found = parse(text, PLAIN)
         except ProgrammingError as error:
@@ -111,9 +114,10 @@ def test_hostile_patterns_take_no_time():
 
 def test_a_pattern_of_too_many_terms_is_refused():
     tokens = [f"term{number}" for number in range(MOST_TERMS + 1)]
-    with pytest.raises(ProgrammingError, match="1,025 terms") as caught:
+    with pytest.raises(ProgrammingError, match="more than 1,024 terms") as caught:
         every_term([pattern("term*")], tokens)
-    assert caught.value.code == "E_MATCH_QUERY"
+    assert caught.value.code == "E_MATCH_TOO_MANY"
+    assert caught.value.sqlstate == "54000"
     assert len(every_term([pattern("term*")], tokens[1:])["term*"]) == MOST_TERMS
 
 
