@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from proxy.catalog import Catalog, Column, Table
+    from proxy.catalog import Catalog, Column, Index, Table
     from proxy.cli.output import Output
 
 Action = Literal["quit", "help", "timing", "expanded", "tables", "describe", "schema"]
@@ -117,7 +117,7 @@ def write_schema(catalog: Catalog, name: str, output: Output) -> None:
 def schema_of(table: Table) -> Iterator[str]:
     """CREATE TABLE and CREATE INDEX statements of one table."""
     parts = [_column_sql(column) for column in table.columns]
-    for index in table.unique_indexes:
+    for index in filter(_is_constraint, table.unique_indexes):
         kind = "PRIMARY KEY" if index.primary else "UNIQUE"
         parts.append(f"CONSTRAINT {quoted(index.name)} {kind} ({_name_list(table, index.columns)})")
     parts += [f"CONSTRAINT {quoted(one.name)} CHECK ({one.expression})" for one in table.checks]
@@ -134,16 +134,22 @@ def schema_of(table: Table) -> Iterator[str]:
     body = ",\n".join(f"  {part}" for part in parts)
     yield f"CREATE TABLE {quoted(table.name)} (\n{body}\n);"
     for index in table.indexes:
-        if index.unique:
+        if _is_constraint(index):
             continue
+        word = "UNIQUE INDEX" if index.unique else "INDEX"
         options = ", ".join(f"{name} = '{value}'" for name, value in index.options)
         yield (
-            f"CREATE INDEX {quoted(index.name)} ON {quoted(table.name)} "
+            f"CREATE {word} {quoted(index.name)} ON {quoted(table.name)} "
             f"USING {index.method} ({_name_list(table, index.columns)})"
             + (f" INCLUDE ({_name_list(table, index.include)})" if index.include else "")
             + (f" WITH ({options})" if options else "")
             + ";"
         )
+
+
+def _is_constraint(index: Index) -> bool:
+    """Whether an index belongs to a PRIMARY KEY or UNIQUE of CREATE TABLE."""
+    return index.unique and index.created == 0
 
 
 def quoted(name: str) -> str:
