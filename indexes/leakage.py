@@ -310,7 +310,8 @@ METHODS: Final = tuple(_BASES)
 
 ORE_BLOCK_BITS: Final = {"aes": 6, "sha256": 4}
 """Bits of a block of `ore`, by mask."""
-_BITS: Final = 64
+DEFAULT_BITS: Final = 64
+"""Bits of a value's ordered number where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +332,7 @@ def profile_of(
     columns: int = 1,
     included: int = 0,
     unique: bool = False,
-    bits: int = _BITS,
+    bits: int = DEFAULT_BITS,
 ) -> Profile:
     """What an index reveals, by its declaration alone.
 

@@ -12,7 +12,9 @@ from typing import Final
 from indexes.leakage import Leak, Profile
 from indexes.multimap.segment import dictionary_id
 from proxy.catalog import Index, Table
+from proxy.covering import is_covering
 from proxy.sql.access import QueryPlan, SemiJoin, TableAccess
+from proxy.sql.serving import det_index, ope_index, usable_indexes
 from proxy.sql.write import DeletePlan, InsertPlan, UpdatePlan
 
 from . import index_profile
@@ -47,6 +49,7 @@ def planned(
     if query is not None:
         for access, names in zip(query.accesses, chosen, strict=True):
             found.append(f"table {access.name}")
+            found += lines(_groups(query, access), said)
             more = _kept(plan, access)
             found += lines(_access(access, shapes[access.table.id], names, more), said)
         for join in query.joins:
@@ -59,6 +62,20 @@ def planned(
 
 
 # --- Queries ---------------------------------------------------------------------------------------
+
+
+def _groups(query: QueryPlan, access: TableAccess) -> Iterator[Told]:
+    """Groups that the store counts, unless conditions or own changes leave that to the proxy."""
+    if query.grouped is not None:
+        index = query.grouped.index
+        profile = index_profile(access.table, index)
+        message = f"ReadGroups: the tags of {index.name}, and how many rows each has"
+        yield told(message, _asked(profile), profile)
+
+
+def _asked(profile: Profile) -> tuple[Leak, ...]:
+    """What a question to a server-visible index tells, before rows are fetched."""
+    return tuple(one for one in profile.on_query if one is not Leak.ACCESS_PATTERN)
 
 
 def _kept(plan: Plan, access: TableAccess) -> frozenset[int]:
@@ -87,20 +104,30 @@ def _access(
             "ReadPages: the statistics, whole, before the first choice between indexes",
             (Leak.TABLE_USE,),
         )
-    if names is not None:
-        for name in dict.fromkeys(names):
-            index = next(one for one in table.indexes if one.name == name)
-            yield from _read(table, index, shape)
+    chosen = _named(access, names)
+    for index in chosen:
+        yield from _read(table, index, shape)
     yield from _ends(access, shape)
     for match in access.matches:
         for index in _searched(table, match.columns):
-            if names is None or index.name not in names:
+            if index not in chosen:
                 yield from _read(table, index, shape)
-    yield from _rows(access, shape, more, everything=not names and _no_ends(access))
+    columns = access.columns | more
+    covering = [one.name for one in chosen if is_covering(one, columns)]
+    if covering and len(covering) == len(chosen) and not access.matches:
+        yield Told(
+            f"no row is fetched: {', '.join(covering)} holds every column that is needed", ()
+        )
+        return
+    everything = not chosen and access.ordered is None and not access.extremes
+    yield from _rows(access, shape, columns, everything=everything)
 
 
-def _no_ends(access: TableAccess) -> bool:
-    return access.ordered is None and not access.extremes
+def _named(access: TableAccess, names: Sequence[str] | None) -> list[Index]:
+    """The indexes that a predicate is served by; with an order, those that the store may serve it with."""
+    if names is None:
+        return [one for one in usable_indexes(access) if one.visible]
+    return [one for one in access.table.indexes if one.name in names]
 
 
 def _searched(table: Table, columns: Sequence[int]) -> list[Index]:
@@ -117,6 +144,9 @@ def _ends(access: TableAccess, shape: Shape) -> Iterator[Told]:
     if access.ordered is not None:
         wanted.append(access.ordered.column)
     for column in dict.fromkeys(wanted):
+        by_store = ope_index(access.table, column)
+        if by_store is not None:
+            yield from _read(access.table, by_store, shape)
         index = next(
             (
                 one
@@ -139,9 +169,9 @@ def _read(table: Table, index: Index, shape: Shape, *, ends: bool = False) -> It
     """What an index is asked for."""
     profile = index_profile(table, index)
     if not profile.hidden:
-        leaks = tuple(one for one in profile.on_query if one is not Leak.ACCESS_PATTERN)
         what = "tags" if index.method == "det" else "bounds"
-        yield told(f"ReadVisible: the {what} that {index.name} is asked for", leaks, profile)
+        message = f"ReadVisible: the {what} that {index.name} ({index.method}) is asked for"
+        yield told(message, _asked(profile), profile)
         return
     name = f"{index.name} ({index.method})"
     if index.method != "range":
@@ -194,10 +224,10 @@ def _whole(what: str, sizes: tuple[int, ...]) -> Iterator[Told]:
 
 
 def _rows(
-    access: TableAccess, shape: Shape, more: frozenset[int], *, everything: bool
+    access: TableAccess, shape: Shape, opened: frozenset[int], *, everything: bool
 ) -> Iterator[Told]:
     """Which rows are live, and their columns."""
-    if not access.columns and not access.matches and not access.ordinals and everything:
+    if not opened and not access.matches and not access.ordinals and everything:
         return
     large = tuple(one for one in shape.liveness if one > SMALL)
     if large:
@@ -206,7 +236,7 @@ def _rows(
             f"ReadPages: which rows of {which} are live, a page for seven blocks, in {pages(large)}",
             (Leak.ACCESS_PATTERN,),
         )
-    names = [one.name for one in access.table.columns if one.id in access.columns | more]
+    names = [one.name for one in access.table.columns if one.id in opened]
     columns = ", ".join(names) or "no column"
     which = "every row" if everything else "the rows found"
     leaks = (Leak.ACCESS_PATTERN,)
@@ -241,6 +271,11 @@ def _join(query: QueryPlan, join: SemiJoin, shapes: Mapping[int, Shape]) -> Iter
         )
         if legal and index is not None:
             yield from _read(access.table, index, shapes[access.table.id])
+    left, right = query.accesses[join.left], query.accesses[join.right]
+    tags = det_index(left.table, join.left_column)
+    if tags is not None and det_index(right.table, join.right_column) is not None:
+        profile = index_profile(left.table, tags)
+        yield told("ReadJoin: by the tags of both sides", _asked(profile), profile)
 
 
 # --- Changes ---------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 import encdb
@@ -37,7 +39,9 @@ PATIENTS = Table(
         Index(2, "by_zip", "equality", (2,)),
         Index(3, "by_age", "range", (3,)),
         Index(4, "by_notes", "keyword", (4,)),
-        Index(5, "tagged", "det", (2,)),
+        Index(5, "tagged", "det", (2,), options=(("join_group", "zip"),)),
+        Index(6, "ranked", "ope", (3,)),
+        Index(7, "covers", "equality", (4,), include=(3,)),
     ),
 )
 CATALOG = Catalog(tables=(PATIENTS,))
@@ -139,7 +143,7 @@ def test_changes():
     lines = planned(insert, {1: LARGE}, [])
     assert "changes to patients" in lines
     assert [line.partition(":")[0] for line in sent(lines)] == [
-        *("ReadHeads", "Lease", "ReadPages", "ReadPages", "Commit", "Commit", "Commit", "Commit"),
+        *("ReadHeads", "Lease", "ReadPages", "ReadPages", *["Commit"] * 5),
     ]
     assert "  Commit: the entries of tagged" in lines
     assert {"unique tags", "search pattern", "recurrence", "change size class"} <= leaks_in(lines)
@@ -163,6 +167,33 @@ def test_a_join_may_look_up_the_rows_of_one_side_by_the_other():
     plan = plan_query(parse_one(sql), CATALOG)
     lines = planned(plan, {1: LARGE}, [None] * len(plan.accesses))
     assert all("by_zip" in line for line in lines if "is asked for" in line)
+
+
+def test_what_the_store_itself_is_asked():
+    lines = explained("SELECT zip, count(*) FROM patients GROUP BY zip")
+    assert sent(lines)[1].startswith("ReadGroups: the tags of tagged")
+    assert {"result", "search pattern"} <= leaks_in(lines)
+    for sql in ("SELECT id FROM patients ORDER BY age LIMIT 3", "SELECT min(age) FROM patients"):
+        lines = explained(sql)
+        assert "  ReadVisible: the bounds that ranked (ope) is asked for" in lines
+    sql = "SELECT a.id FROM patients a JOIN patients b ON a.zip = b.zip WHERE b.id = 3"
+    other = dataclasses.replace(PATIENTS, id=2, name="others")
+    plan = plan_query(
+        parse_one(sql.replace("patients b", "others b")), Catalog(tables=(PATIENTS, other))
+    )
+    lines = planned(plan, {1: LARGE, 2: LARGE}, [None] * len(plan.accesses))
+    assert "  ReadJoin: by the tags of both sides" in lines
+
+
+def test_a_covering_index_spares_the_rows():
+    lines = explained("SELECT age FROM patients WHERE notes = 'x'", "covers")
+    assert lines[-2:] == [
+        "  no row is fetched: covers holds every column that is needed",
+        "    tells nothing about the statement",
+    ]
+    assert "access pattern" not in leaks_in(lines)
+    lines = explained("SELECT age, zip FROM patients WHERE notes = 'x'", "covers")
+    assert "access pattern" in leaks_in(lines)
 
 
 # --- Options -----------------------------------------------------------------------------------------
