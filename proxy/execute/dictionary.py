@@ -1,7 +1,7 @@
 """The terms that patterns of a search stand for: from the dictionary of a keyword index, or from the texts.
 
-A pattern that begins with two letters or more reads the part of the dictionary that begins so. Any other reads
-all of it, once for each segment: the terms are kept in memory as long as there is room, and then patterns of
+A query whose patterns all begin with two letters or more reads the parts of the dictionary that begin so. Any other
+reads all of it, once for each segment: the terms are kept in memory as long as there is room, and then patterns of
 every kind read nothing. Pending deltas and the transaction's own changes are in memory anyway. An index without
 a dictionary has every text read and analysed instead.
 
@@ -21,7 +21,7 @@ from indexes.multimap.sorted import SortedReader
 from proxy.arrow import Array, one_array
 from proxy.catalog import Index
 from proxy.search.analysis import Analysis
-from proxy.search.patterns import LEAST_LETTERS, Pattern, require_few
+from proxy.search.patterns import Pattern, require_few
 
 from .view import TableView
 
@@ -46,34 +46,28 @@ def expand(view: TableView, index: Index, patterns: Sequence[Pattern]) -> Meant:
     # A prefix stands for the stem of its own letters wherever that lies; a term without rows harms nothing.
     found = {one.key: {one.also} if one.also else set() for one in patterns}
     if not Analysis.from_options(index.options).dictionary:
-        for terms in _analysed(view, index):
+        for words in _analysed(view, index):
             for one in patterns:
-                _note(one, one.among(terms), found)
+                _note(one, one.among(words), found)
         return found
     number = dictionary_id(index.id)
     for source in (view.state.recent_index, view.overlay.index):
         _note_all(patterns, dictionary.terms_of(source.entries(number)), found)
-    readers = view.state.segments.sorted(number)
-    if any(len(one.prefix) < LEAST_LETTERS for one in patterns):
-        for reader in readers:
-            for part in _whole(view, reader):
-                _note_all(patterns, part, found)
-        return found
     missing: list[SortedReader] = []
-    for reader in readers:
+    for reader in view.state.segments.sorted(number):
         known = view.state.terms.get(reader.salt)
         if known is None:
             missing.append(reader)
         else:
             _note_all(patterns, known, found)
-    asked = [one for one in patterns for _ in missing]
-    tasks = [
-        partial(reader.range, *dictionary.beginning(one.prefix))
-        for one in patterns
-        for reader in missing
-    ]
-    for one, entries in zip(asked, view.state.channel.together(tasks), strict=True):
-        _note(one, one.listed(dictionary.terms_of(entries)), found)
+    if all(one.narrow for one in patterns):
+        pairs = [(one, reader) for one in patterns for reader in missing]
+        tasks = [partial(one.range, *dictionary.beginning(key.prefix)) for key, one in pairs]
+        for (one, _), entries in zip(pairs, view.state.channel.together(tasks), strict=True):
+            _note(one, one.listed(dictionary.terms_of(entries)), found)
+    else:
+        for terms in _whole(view, missing):
+            _note_all(patterns, terms, found)
     return found
 
 
@@ -87,18 +81,19 @@ def _note_all(patterns: Sequence[Pattern], terms: Array, found: Meant) -> None:
         _note(one, one.listed(terms), found)
 
 
-def _whole(view: TableView, reader: SortedReader) -> Iterator[Array]:
-    """All terms of one segment, in parts if they are too many to be kept."""
+def _whole(view: TableView, readers: Sequence[SortedReader]) -> Iterator[Array]:
+    """All terms of some segments; those that there is room for are kept."""
     cache = view.state.terms
-    known = cache.get(reader.salt)
-    if known is not None:
-        yield known
-    elif not cache.holds(reader.data_bytes):
-        yield from map(dictionary.terms_of, reader.pieces())
-    else:
-        terms = dictionary.terms_of(reader.all())
-        cache.put(reader.salt, terms, reader.data_bytes)
+    kept = [one for one in readers if cache.holds(one.data_bytes)]
+    for one, entries in zip(
+        kept, view.state.channel.together([one.all for one in kept]), strict=True
+    ):
+        terms = dictionary.terms_of(entries)
+        cache.put(one.salt, terms, one.data_bytes)
         yield terms
+    for one in readers:
+        if not cache.holds(one.data_bytes):
+            yield from map(dictionary.terms_of, one.pieces())
 
 
 def _analysed(view: TableView, index: Index) -> Iterator[list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +88,9 @@ class IndexedMatch:
         view = self._view
         words = keyword.words_for(view.state.keys.index_words(self._index.id), tokens)
         lists: list[list[DecodedList]] = [[] for _ in tokens]
-        for reader in view.state.segments.hashed():
-            for place, blob in enumerate(reader.lookup(words)):
+        tasks = [partial(one.lookup, words) for one in view.state.segments.hashed()]
+        for blobs in view.state.channel.together(tasks):
+            for place, blob in enumerate(blobs):
                 if blob is not None:
                     lists[place].append(keyword.read(blob))
         for source in (view.state.recent_index, view.overlay.index):

@@ -72,6 +72,11 @@ class Pattern:
         return "" if self.edits else re.split(r"[*?]", self.shape, maxsplit=1)[0]
 
     @property
+    def narrow(self) -> bool:
+        """Whether its terms lie together in a dictionary: it begins with letters enough to look there."""
+        return len(self.prefix) >= LEAST_LETTERS
+
+    @property
     def _also(self) -> tuple[str, ...]:
         return (self.also,) if self.also else ()
 

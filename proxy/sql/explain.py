@@ -13,7 +13,15 @@ from typing import TypeAlias
 from ..catalog import Index, Table
 from .access import OrderedAccess, QueryPlan, SemiJoin, TableAccess
 from .predicates import Literal, Operand, Parameter, Predicate, describe
-from .serving import det_index, join_group, ope_index, too_short, usable_indexes, without_dictionary
+from .serving import (
+    det_index,
+    join_group,
+    ope_index,
+    reads_dictionary,
+    too_short,
+    usable_indexes,
+    without_dictionary,
+)
 from .write import DeletePlan, InsertPlan, UpdatePlan
 
 
@@ -105,8 +113,10 @@ def _render(
     lines += _by_store(query)
     if stats is None:
         most = sum(map(_round_trips, query.accesses)) + INDEX_STAGES * len(query.joins)
+        whole = any(reads_dictionary(one)[1] for one in query.accesses)
         lines.append(
             f"store: 1 round trip for what has changed, at most {most} more for what is not cached"
+            + (", and one for each MiB of a dictionary that a pattern reads whole" if whole else "")
         )
     else:
         waited = sum(one.round_trips for one in stats)
@@ -201,6 +211,8 @@ def _round_trips(access: TableAccess) -> int:
     if access.ordered is not None:
         stages += 2 * INDEX_STAGES
     stages += 2 * INDEX_STAGES * len(access.extremes)
+    if reads_dictionary(access)[0]:
+        stages += INDEX_STAGES
     opened = bool(access.columns or access.matches or access.ordinals)
     return stages + (LIVENESS_STAGES + 1 if opened or stages else 0)
 

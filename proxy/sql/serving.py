@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from indexes.folding import fold, rigid_prefix
 from indexes.methods import substring
 from proxy.search.analysis import Analysis
-from proxy.search.query import needs_texts
+from proxy.search.query import needs_texts, parse
 
 from ..catalog import Index, Table
 from .access import MatchColumn, TableAccess
@@ -69,6 +69,23 @@ def columns_by(index: Index, match: MatchColumn) -> tuple[int, ...]:
 def _wants_texts(index: Index, match: MatchColumn) -> bool:
     query = match.query.value if isinstance(match.query, Literal) else None
     return isinstance(query, str) and needs_texts(query, Analysis.from_options(index.options))
+
+
+def reads_dictionary(access: TableAccess) -> tuple[bool, bool]:
+    """Whether keyword matches may read a dictionary, and whether they may read it whole."""
+    some = whole = False
+    for index in usable_indexes(access):
+        if index.method != "keyword":
+            continue
+        analysis = Analysis.from_options(index.options)
+        for match in access.matches:
+            query = match.query.value if isinstance(match.query, Literal) else None
+            # What a parameter asks for is not known before it is.
+            patterns = parse(query, analysis.analyser).patterns if isinstance(query, str) else None
+            if analysis.dictionary and set(match.columns) <= set(index.columns):
+                some |= patterns is None or bool(patterns)
+                whole |= patterns is None or not all(one.narrow for one in patterns)
+    return some, whole
 
 
 def without_dictionary(access: TableAccess) -> list[tuple[Index, Predicate]]:

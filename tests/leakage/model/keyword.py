@@ -32,7 +32,7 @@ def add(
 
 
 def matches(client: Client, memory: Memory, index: Index, words: Sequence[str]) -> list[int]:
-    """Live documents that hold all words: the segments are asked one after the other."""
+    """Live documents that hold all words."""
     state = memory.state
     table = state.schema
     tokens = list(dict.fromkeys(words))
@@ -42,8 +42,8 @@ def matches(client: Client, memory: Memory, index: Index, words: Sequence[str]) 
     ]
     if not wanted:
         return []
-    for segment in state.hashed():
-        find(client, memory, segment, wanted)
+    segments = state.hashed()
+    client.together([lambda one=one: find(client, memory, one, wanted) for one in segments])  # type: ignore[misc]
     pending = memory.pending.lists()
     found = []
     for word in wanted:
