@@ -133,7 +133,7 @@ def statements(
         case wire.ReadVisible():
             return [_statement(*_rows(request))]
         case wire.ReadGroups(table, index, tests):
-            text, values = _sortable(table, index, tests)
+            text, values = _passed(table, index, tests)
             return [
                 _statement(
                     f"SELECT value, count(*), min(id & {_MASK}) {text} GROUP BY value ORDER BY value",
@@ -169,7 +169,12 @@ def _rows(request: wire.ReadVisible) -> Condition:
     if request.order == wire.NO_INDEX:
         text, values = _passing(request.table, request.tests)
         return f"SELECT label FROM ({text}) AS passed (label) ORDER BY label", values
-    text, values = _sortable(request.table, request.order, request.tests)
+    text, values = _sortable(request.table, request.order)
+    if request.tests:
+        # Rows are read in order until enough have passed; IS TRUE keeps the test a hash table.
+        passing, more = _passing(request.table, request.tests)
+        text += f" AND (id & {_MASK} IN ({passing})) IS TRUE"
+        values += more
     direction = "DESC" if request.descending else "ASC"
     first = f"SELECT id & {_MASK} {text} ORDER BY value {direction} FETCH FIRST %s ROWS WITH TIES"
     ordered = f"SELECT label FROM ({first}) AS first (label) ORDER BY label"
@@ -177,25 +182,39 @@ def _rows(request: wire.ReadVisible) -> Condition:
 
 
 def _side(side: wire.JoinSide, other: wire.JoinSide) -> Statement:
-    """Labels of one side whose tags the other side has as well."""
-    mine, values = _sortable(side.table, side.index, side.tests)
-    theirs, more = _sortable(other.table, other.index, other.tests)
+    """Labels of one side whose tags the other side has as well.
+
+    Left to itself, a planner without statistics compares every row that passes with every other. So what
+    passes is made into an array first, by which a B-tree is asked, and two such arrays meet in a hash table.
+    """
+    mine, values = _passed(side.table, side.index, side.tests)
+    theirs, more = _passed(other.table, other.index, other.tests)
+    if not other.tests:
+        meets = f"value IN (SELECT value {theirs})"
+    elif not side.tests:
+        meets = f"value = ANY(ARRAY(SELECT DISTINCT value {theirs}))"
+    else:
+        meets = f"(value IN (SELECT value {theirs})) IS TRUE"
     return _statement(
-        f"SELECT id & {_MASK} {mine} AND value IN (SELECT value {theirs}) ORDER BY 1",
+        f"SELECT id & {_MASK} {mine} AND {meets} ORDER BY 1",
         [*values, *more],
     )
 
 
-def _sortable(table: int, index: int, tests: Sequence[wire.VisibleTest]) -> Condition:
-    """FROM and WHERE of one index with a B-tree, over the rows that pass every test."""
-    # The constants are those of the partial index, or it would not be used.
-    text = "FROM {visible} WHERE tbl = %s AND idx = %s AND kind < 3"
-    values: list[Any] = [table, index]
+def _passed(table: int, index: int, tests: Sequence[wire.VisibleTest]) -> Condition:
+    """FROM and WHERE of the entries of one index whose rows pass every test, found by their ids."""
+    text, values = _sortable(table, index)
     if tests:
         passing, more = _passing(table, tests)
-        text += f" AND id & {_MASK} IN ({passing})"
-        values += more
+        text += f" AND id = ANY(ARRAY(SELECT label + %s FROM ({passing}) AS passed (label)))"
+        values += [ids.entry_id(index, 0), *more]
     return text, values
+
+
+def _sortable(table: int, index: int) -> Condition:
+    """FROM and WHERE of all entries of one index with a B-tree."""
+    # The constants are those of the partial index, or it would not be used.
+    return "FROM {visible} WHERE tbl = %s AND idx = %s AND kind < 3", [table, index]
 
 
 def _passing(table: int, tests: Sequence[wire.VisibleTest]) -> Condition:
