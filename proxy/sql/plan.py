@@ -32,6 +32,7 @@ from .rules.ordered import extremes, is_single, ordered_access
 from .rules.reuse import table_predicate
 from .rules.semijoin import semi_joins
 from .scope import Block, QueryNode, Source, output_names
+from .serving import served_by_store
 from .statements import Query
 from .typed import rewrite
 from .unknown import check_names
@@ -182,6 +183,8 @@ def _grouping(plan: Draft, pusher: Pusher, accesses: list[TableAccess]) -> Index
     if not isinstance(root, Block) or len(plan.builder.blocks) > 1 or len(accesses) != 1:
         return None
     if plan.target is not None or not _says_all(root, pusher, accesses[0]):
+        return None
+    if not served_by_store(accesses[0]):
         return None
     return grouping_index(root)
 

@@ -114,6 +114,18 @@ def _conjunctions(predicate: Predicate) -> Iterator[tuple[Predicate, ...]]:
                 yield from _conjunctions(arm)
 
 
+def served_by_store(access: TableAccess) -> bool:
+    """Whether server-visible indexes serve every conjunct of an access's predicate, if it has one."""
+    if access.predicate is None:
+        return True
+    parts = access.predicate.parts if isinstance(access.predicate, And) else (access.predicate,)
+    found: set[Predicate] = set()
+    for index in access.table.indexes:
+        if index.visible:
+            found.update(served(index, parts, lambda _: ()))
+    return found.issuperset(parts)
+
+
 def ope_index(table: Table, column: int) -> Index | None:
     """The ``ope`` index of one column, by which the store sorts, or None."""
     return _index_by("ope", table, column)

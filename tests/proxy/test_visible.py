@@ -236,8 +236,8 @@ def test_a_row_that_is_not_there_is_found_at_once(damaged):
     [
         "DELETE FROM {relation} WHERE id = (SELECT min(id) FROM {relation})",
         (
-            "UPDATE {relation} SET value = (SELECT value FROM {relation} WHERE kind = 1"
-            " ORDER BY id DESC) WHERE id = (SELECT min(id) FROM {relation})"
+            "UPDATE {relation} AS r SET value = (SELECT value FROM {relation} WHERE kind = 1"
+            " AND value <> r.value) WHERE id = (SELECT min(id) FROM {relation})"
         ),
         "UPDATE {relation} SET value = zeroblob(length(value)) WHERE kind = 3",
         "UPDATE {relation} SET kind = 2 WHERE id = (SELECT min(id) FROM {relation})",
