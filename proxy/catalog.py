@@ -65,8 +65,11 @@ class Index:
 
     @property
     def stored(self) -> tuple[int, ...]:
-        """Every column whose value the entries of a covering index hold, the indexed ones first."""
-        return (*self.columns, *self.include)
+        """Every column whose value the entries of a covering index hold, the indexed ones first.
+
+        The texts of a keyword index are not among them: they would be kept once more for each word.
+        """
+        return self.include if self.method == "keyword" else (*self.columns, *self.include)
 
     def option(self, name: str, default: str) -> str:
         """The value given in ``WITH (name = …)``, or ``default``."""

@@ -126,10 +126,11 @@ def read(data: bytes) -> DecodedList:
     payload = found.payload[:, :3]
     real = payload[:, FREQUENCY] > 0
     if real.all():
-        return DecodedList(found.ordinals, payload, found.positions)
+        return DecodedList(found.ordinals, payload, found.positions, found.values)
     kept = np.flatnonzero(real)
     positions = None if found.positions is None else found.positions.take(kept)
-    return DecodedList(found.ordinals[kept], payload[kept], positions)
+    values = None if found.values is None else found.values.take(kept)
+    return DecodedList(found.ordinals[kept], payload[kept], positions, values)
 
 
 def _distinct(tokens: list[str]) -> tuple[NDArray[np.int64], list[str]]:

@@ -50,4 +50,11 @@ def declare(table: Table, statement: CreateIndex) -> Declared:
             "Use CREATE UNIQUE INDEX … USING equality.",
         )
     options: Options = definition.declare(columns, include, statement.options)
+    if include and dict(options).get("positions") == "on":
+        raise err(
+            NotSupportedError,
+            "E_NOT_SUPPORTED",
+            "an index that keeps word positions has no INCLUDE",
+            "Leave one of the two out, or make two indexes.",
+        )
     return Declared(tuple(one.id for one in columns), tuple(one.id for one in include), options)

@@ -73,6 +73,10 @@ RANGE: Final = Definition(
     read_options=_range_options,
 )
 KEYWORD: Final = Definition(
-    "keyword", _no_words, "Index a TEXT column.", read_options=_keyword_options
+    "keyword",
+    _no_words,
+    "Index a TEXT column.",
+    includes=True,
+    read_options=_keyword_options,
 )
 SUBSTRING: Final = Definition("substring", _no_trigrams, "Index a TEXT column.", most_columns=1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+
+import numpy as np
 
 from indexes.methods import dictionary, keyword, substring
 from indexes.multimap.segment import dictionary_id
@@ -24,6 +27,10 @@ def keyword_entries(
     batch, statistics, terms = keyword.postings(
         keys.index_words(index.id), documents, into.ordinals, positions=analysis.positions
     )
+    values = into.values_of(index)
+    if values is not None:
+        places = np.searchsorted(into.ordinals, batch.ordinals)
+        batch = dataclasses.replace(batch, values=values.take(places))
     into.hashed.append(batch)
     into.statistics[index.id] = (statistics.documents, list(statistics.tokens))
     if analysis.dictionary:

@@ -184,7 +184,9 @@ class Access:
             if index is None or text is None or not is_listed(index, text):
                 self._matched[number] = None
             else:
-                one = IndexedMatch(self.view, index, match.columns, text)
+                # What a match says of the texts, the index knows; they need not be opened for it.
+                keep = self._covered.keeper(index, self.access.columns)
+                one = IndexedMatch(self.view, index, match.columns, text, keep)
                 self._matched[number] = (index, one, one.ordinals())
         return self._matched[number]
 

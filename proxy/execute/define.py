@@ -337,7 +337,9 @@ def narrowed(table: Table, index: Index) -> Table:
     """A table as one of its indexes sees it: no other index, and the columns that its entries hold."""
     return dataclasses.replace(
         table,
-        columns=tuple(column for column in table.columns if column.id in index.stored),
+        columns=tuple(
+            column for column in table.columns if column.id in (*index.columns, *index.include)
+        ),
         indexes=(index,),
     )
 

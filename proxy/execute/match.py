@@ -19,6 +19,7 @@ from indexes.methods import keyword
 from indexes.multimap.postings import DecodedList, PostingBatch
 from proxy.arrow import Array, Ordinals, pick
 from proxy.catalog import Index, Table
+from proxy.covering import Keep
 from proxy.search import evaluate, plain
 from proxy.search.analysis import Analysis, analyser
 from proxy.search.evaluate import NO_POSTINGS, TermPostings, joined
@@ -61,10 +62,19 @@ class IndexedMatch:
         index: a keyword index that covers ``columns``.
         columns: ids of the columns to look at.
         text: the query.
+        keep: is given what a covering index keeps beside its postings.
     """
 
-    def __init__(self, view: TableView, index: Index, columns: Sequence[int], text: str) -> None:
+    def __init__(
+        self,
+        view: TableView,
+        index: Index,
+        columns: Sequence[int],
+        text: str,
+        keep: Keep | None = None,
+    ) -> None:
         self._view = view
+        self._keep = keep
         self._index = index
         analysis = Analysis.from_options(index.options)
         self.query: Query = parse(text, analysis.analyser)
@@ -98,6 +108,10 @@ class IndexedMatch:
                 batch = source.postings(word)
                 if batch is not None:
                     lists[place].append(decoded(batch))
+        if self._keep is not None:
+            for one in (one for found in lists for one in found):
+                if one.values is not None:
+                    self._keep(one.ordinals, one.values)
         every = [one.ordinals for found in lists for one in found]
         if every:
             # All at once: term after term, the pages asked for would show the order of the terms.
@@ -142,7 +156,7 @@ class IndexedMatch:
 
 def decoded(batch: PostingBatch) -> DecodedList:
     """Postings of one word as a decoded list with the keyword payload."""
-    return DecodedList(batch.ordinals, batch.payload, batch.positions)
+    return DecodedList(batch.ordinals, batch.payload, batch.positions, batch.values)
 
 
 def match_column(

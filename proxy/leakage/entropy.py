@@ -48,7 +48,7 @@ class Measured:
     @property
     def bits(self) -> float:
         """Min-entropy of the value of a row in bits, 0 where there are none."""
-        return -math.log2(self.share)
+        return math.log2(1 / self.share)
 
 
 def measure(values: Array | Chunked | Iterable[Array | Chunked]) -> Measured:
@@ -131,6 +131,6 @@ def _distribution(measured: Measured) -> str:
     values = "value" if measured.distinct == 1 else "different values"
     return (
         f"the column has {measured.distinct:,} {values} in {measured.rows:,} rows; the commonest "
-        f"has {100 * measured.share:.2g} % of them, so a row's min-entropy is {measured.bits:.1f} bits, of "
+        f"has {100 * measured.share:.3g} % of them, so a row's min-entropy is {measured.bits:.1f} bits, of "
         f"{most:.1f} possible with as many rows"
     )

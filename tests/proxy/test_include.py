@@ -120,6 +120,38 @@ def test_own_changes_are_seen_and_merges_keep_the_values(people):
     assert [age for (age,) in found] == wanted
 
 
+def test_words_bring_included_columns(database: Database):
+    connection = database.connect(pin=False, record=True)
+    connection.execute("CREATE TABLE m (id INT PRIMARY KEY, subject TEXT, body TEXT)")
+    connection.execute("CREATE INDEX ON m USING keyword (body) INCLUDE (id, subject)")
+    texts = ["the kernel panics", "a driver for linux", "kernel driver", None, "nothing of it"]
+    rows = [(number, f"mail {number}", texts[number % 5]) for number in range(120)]
+    connection.executemany("INSERT INTO m VALUES (?, ?, ?)", rows[:80])
+    connection.execute("VACUUM")
+    connection.executemany("INSERT INTO m VALUES (?, ?, ?)", rows[80:])
+    connection.execute("DELETE FROM m WHERE id % 7 = 0")
+    for query, words in (
+        ("kernel", {"kernel"}),
+        ("kernel driver", {"kernel", "driver"}),
+        ("kern*", {"kernel"}),
+        ("kernal~1 AND driver", {"kernel", "driver"}),
+    ):
+        found = read_no_row(
+            connection, f"SELECT id, subject FROM m WHERE body @@ '{query}' ORDER BY id"
+        )
+        assert found == [
+            row[:2] for row in rows if row[0] % 7 and words <= set((row[2] or "").split())
+        ]
+    everything = connection.execute(
+        "SELECT id FROM m WHERE body @@ '-kernel' ORDER BY id"
+    ).fetchall()
+    assert [one for (one,) in everything] == [
+        row[0] for row in rows if row[0] % 7 and row[2] and "kernel" not in row[2]
+    ]
+    connection.execute("VACUUM")
+    assert check(connection.session).problems == []
+
+
 @pytest.mark.stores("sqlite")
 def test_every_type_is_kept(database: Database):
     connection = database.connect(pin=False, record=True)
