@@ -6,17 +6,22 @@ from .model.history import (
     Begin,
     Between,
     Commit,
+    Compared,
     Connect,
+    Contains,
     CreateIndex,
     CreateTable,
     Delete,
     Equal,
     Extreme,
     First,
+    Groups,
     History,
     Insert,
     Match,
+    Ranked,
     Scan,
+    Tagged,
     Together,
     Update,
     Vacuum,
@@ -243,6 +248,72 @@ def phrases() -> History:
     return keyword(POSITIONS)
 
 
+def parts() -> History:
+    """Fragments of texts: short ones, long ones, recent ones, absent ones."""
+    table = CreateTable("people", (("id", "BIGINT"), ("name", "TEXT")), "id")
+    rows = tuple(
+        (number, f"{code(number % 700)} {'smith' if number % 3 else 'jones'} {number % 50:03d}")
+        for number in range(2_000)
+    )
+    return [
+        table,
+        CreateIndex("people_name", "people", "substring", ("name",)),
+        Insert("people", ((-1, "a"), (-2, None), (-3, ""), (-4, "blacksmith"))),
+        Contains("people", ("id",), "name", "smi"),
+        Insert("people", rows),
+        Contains("people", ("id",), "name", "ith 007"),
+        Contains("people", ("id",), "name", "jones 0"),
+        Contains("people", ("id",), "name", "xyz"),
+        Contains("people", ("id",), "name", code(3)),
+        Connect(client=OTHER),
+        Contains("people", ("name",), "name", "smith 04", client=OTHER),
+        Delete("people", "id", 7, client=OTHER),
+        Update("people", "name", "wordsmith", "id", 8, client=OTHER),
+        Contains("people", ("name",), "name", "smith 04", client=OTHER),
+    ]
+
+
+def shown() -> History:
+    """Server-visible indexes: what the store is shown of rows as they come, go and settle, and is asked."""
+    accepted = (("accept_leakage", "true"),)
+    table = CreateTable(
+        "orders",
+        (("id", "BIGINT"), ("who", "TEXT"), ("size", "INTEGER"), ("price", "BIGINT")),
+        "id",
+    )
+    rows = tuple(
+        (n, f"c{n % 40:02d}" if n % 9 else None, n * n % 97 - 40, None if n % 7 == 0 else n * 10**9)
+        for n in range(700)
+    )
+    return [
+        table,
+        CreateIndex("orders_who", "orders", "det", ("who",), (*accepted, ("join_group", "c"))),
+        CreateIndex("orders_size", "orders", "ope", ("size",), accepted),
+        Insert("orders", rows[:3]),
+        Insert("orders", rows[3:300]),
+        CreateIndex("orders_price", "orders", "ore", ("price",), (*accepted, ("mask", "aes"))),
+        Tagged("orders", ("id",), "who", ("c03",)),
+        Tagged("orders", ("id",), "who", ("c03", "c04", "none")),
+        Compared("orders", ("id",), "size", -3, 11),
+        Compared("orders", ("id",), "price", 5 * 10**9, 30 * 10**9, method="ore"),
+        Ranked("orders", ("id",), "size", 4),
+        Groups("orders", (), "who"),
+        Update("orders", "who", "c03", "id", 5),
+        Update("orders", "price", None, "id", 6),
+        Delete("orders", "id", 8),
+        Connect(client=OTHER),
+        Insert("orders", rows[300:310], client=OTHER),
+        Vacuum("orders", client=OTHER),
+        Tagged("orders", ("id",), "who", ("c03",)),
+        Insert("orders", tuple((10_000 + n, *rows[n % 700][1:]) for n in range(1_100))),
+        Compared("orders", ("id",), "size", 20, 21, client=OTHER),
+        Compared("orders", ("id",), "price", 5 * 10**9, 6 * 10**9, method="ore", client=OTHER),
+        Groups("orders", (), "who", client=OTHER),
+        Delete("orders", "id", 10_003),
+        Vacuum("orders"),
+    ]
+
+
 def blocks() -> History:
     """Documents in so many blocks that several pages say which of them are live."""
     loads = [
@@ -281,4 +352,6 @@ HISTORIES = [
     composite,
     keyword,
     phrases,
+    parts,
+    shown,
 ]

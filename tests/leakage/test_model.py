@@ -9,7 +9,7 @@ import pytest
 from indexes.leakage import TABLE, Leak, Profile, profile_of
 from indexes.multimap import paging
 
-from .histories import HISTORIES, blocks, equality, keyword, table
+from .histories import HISTORIES, blocks, equality, keyword, phrases, table
 from .model import history, spec
 from .model.database import Model
 from .model.messages import Message
@@ -44,6 +44,16 @@ def allowed(model: Model, step: history.Step) -> set[Leak]:
 def used_by(step: history.Step) -> tuple[str, tuple[str, ...]] | None:
     """Method and columns of the index that a step's plan uses."""
     match step:
+        case history.Tagged():
+            return "det", (step.where,)
+        case history.Groups():
+            return "det", (step.by,)
+        case history.Compared():
+            return step.method, (step.where,)
+        case history.Ranked():
+            return "ope", (step.order,)
+        case history.Contains():
+            return "substring", (step.where,)
         case history.Equal() | history.Update() | history.Delete():
             return "equality", (step.where,)
         case history.Between():
@@ -67,7 +77,13 @@ def told(model: Model, step: history.Step, messages: Sequence[Message]) -> None:
     assert not undeclared, step
 
 
-@pytest.mark.parametrize("steps", HISTORIES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(one, id=one.__name__, marks=[pytest.mark.slow] if one is phrases else [])
+        for one in HISTORIES
+    ],
+)
 def test_a_run_tells_what_the_model_says_and_the_profiles_declare(tmp_path, steps):
     hold(tmp_path / "store", steps(), told)
 

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from . import equality, history, keyword, merging, ranges, writing
+from . import equality, history, keyword, merging, ranges, substring, visible, writing
 from .client import Client, Memory
 from .functions import Functions
 from .messages import Blob, Fresh, Message
 from .plain import Column, Index, Row, Table, catalog_blob, row_blob
 from .world import TableState
 
-ADD = {"equality": equality.add, "range": ranges.add, "keyword": keyword.add}
+ADD = {
+    "equality": equality.add,
+    "range": ranges.add,
+    "keyword": keyword.add,
+    "substring": substring.add,
+    **dict.fromkeys(visible.METHODS, visible.add),
+}
 """By method, the entries of new rows."""
 
 
@@ -135,11 +141,15 @@ class Model:
         table.next_index += 1
         catalog = self.new_catalog()
         table.indexes = known
+        if step.method in visible.METHODS:
+            # Its column is measured before anything is built.
+            client.fetch(memory, client.everything_live(memory), sorted(index.columns))
         merge = merging.Merge(client, memory)
         live = client.everything_live(memory)
         rows = dict(zip(live, client.fetch(memory, live, sorted(index.columns)), strict=True))
         entries = writing.entries_of(self.functions, table, [index], rows)
         merge.build(entries, (*known, index))
+        merge.visible.visible = entries.visible
         merge.totals.count(entries.totals, 1)
         merge.fold({}, writing.Entries(), ())
         table.indexes = [*known, index]
@@ -169,11 +179,15 @@ class Model:
 def needs(step: history.Query) -> tuple[str, ...]:
     """Columns that a query looks at beside those it returns."""
     match step:
-        case history.Equal() | history.Between():
+        case history.Equal() | history.Between() | history.Contains():
             return (step.where,)
+        case history.Tagged() | history.Compared():
+            return (step.where,)
+        case history.Groups():
+            return (step.by,)
         case history.Together():
             return step.leading, step.where
-        case history.First():
+        case history.First() | history.Ranked():
             return (step.order,)
         case history.Extreme():
             return (step.of,)
@@ -231,6 +245,12 @@ def match(client: Client, memory: Memory, step: history.Match) -> list[int] | No
     return keyword.matches(client, memory, index, step.words)
 
 
+def contains(client: Client, memory: Memory, step: history.Contains) -> list[int] | None:
+    """Texts by a substring index."""
+    index = find_index(memory.state.schema, "substring", step.where)
+    return substring.contains(client, memory, index, step.fragment)
+
+
 Plan = Callable[[Client, Memory, history.Query], Sequence[int] | None]
 
 PLANS: dict[type[history.Step], Plan] = {
@@ -241,6 +261,11 @@ PLANS: dict[type[history.Step], Plan] = {
     history.First: first,  # type: ignore[dict-item]
     history.Extreme: extreme,  # type: ignore[dict-item]
     history.Match: match,  # type: ignore[dict-item]
+    history.Contains: contains,  # type: ignore[dict-item]
+    history.Tagged: visible.tagged,  # type: ignore[dict-item]
+    history.Compared: visible.compared,  # type: ignore[dict-item]
+    history.Ranked: visible.ranked,  # type: ignore[dict-item]
+    history.Groups: visible.groups,  # type: ignore[dict-item]
 }
 """By query, the rows that an index finds; None for all."""
 

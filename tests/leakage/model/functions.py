@@ -44,6 +44,26 @@ class Functions(ABC):
     def body(self, table: int, kind: str, segment: int, pages: int, index: int = 0) -> list[int]:
         """Where each of the logical body pages of a segment lies."""
 
+    @abstractmethod
+    def shown(self, table: int, index: int, group: str | None, kinds: str, term: Term) -> bytes:
+        """The tag that a `det` index, or its join group, shows for a term."""
+
+    @abstractmethod
+    def digit(self, table: int, index: int, bits: int, prefix: str) -> int:
+        """The number below 255 that hides the bit after a prefix of bits in an `ope` index."""
+
+    @abstractmethod
+    def slot(
+        self,
+        table: int,
+        index: int,
+        shape: tuple[str, int, int],
+        prefix: int,
+        block: int,
+        value: int,
+    ) -> bytes:
+        """Place and key by which a token of an `ore` index names a block's value after a prefix."""
+
 
 class Keyed(Functions):
     """The functions of one database.
@@ -129,6 +149,50 @@ class Keyed(Functions):
         # Page i lies at the number at place i of the numbers in the order of their AES.
         return np.argsort(spec.ranks(key, numbers), kind="stable").tolist()
 
+    def _visible(self, table: int, index: int) -> bytes:
+        return self.key("visible", self.tables[table], index)
+
+    def shown(self, table: int, index: int, group: str | None, kinds: str, term: Term) -> bytes:
+        """See the base class."""
+        key = self._visible(table, index)
+        if group is not None:
+            key = spec.kdf(self._root, *self._where, "join group", spec.KEY_VERSION, group)
+        key = spec.kdf(spec.kdf(key, "det", *kinds.split(",")), "prf", "tags")
+        return spec.mac(key, 1, term[0], fixed=term[1])
+
+    def digit(self, table: int, index: int, bits: int, prefix: str) -> int:
+        """See the base class."""
+        key = spec.kdf(self._visible(table, index), "ope", "clww", bits)
+        block = int((prefix + "1").ljust(128, "0"), 2).to_bytes(16, "big")
+        return int.from_bytes(spec.aes(key, block)[:8], "little") % 255
+
+    def slot(
+        self,
+        table: int,
+        index: int,
+        shape: tuple[str, int, int],
+        prefix: int,
+        block: int,
+        value: int,
+    ) -> bytes:
+        """See the base class."""
+        mask, width, bits = shape
+        parent = spec.kdf(self._visible(table, index), "ore", mask, bits)
+
+        def function(use: str, number: int) -> bytes:
+            key = spec.kdf(parent, use)
+            first = bytearray(spec.aes(key, prefix.to_bytes(16, "big")))
+            first[0] ^= block
+            first[1] ^= number
+            return spec.aes(key, bytes(first))
+
+        def rank(number: int) -> int:
+            raw = int.from_bytes(function("order", number)[:8], "little")
+            return raw >> width << width | number
+
+        place = sum(rank(other) < rank(value) for other in range(1 << width))
+        return bytes([place]) + function("slots", place)
+
 
 class Sampled(Functions):
     """Random functions of one seed."""
@@ -169,3 +233,30 @@ class Sampled(Functions):
     def body(self, table: int, kind: str, segment: int, pages: int, index: int = 0) -> list[int]:
         """See the base class."""
         return self._random("body", table, kind, segment, index).permutation(pages).tolist()
+
+    def shown(self, table: int, index: int, group: str | None, kinds: str, term: Term) -> bytes:
+        """See the base class."""
+        place = (table, "shown", index) if group is None else (-1, group, 0)
+        return self._bytes("shown", *place, self._number(*place, term))[:16]
+
+    def _prefix(self, table: int, index: int, prefix: str) -> int:
+        """The number of a prefix: its order of occurrence, whatever its bits are."""
+        return self._number(table, "prefix", index, (prefix.encode(), False))
+
+    def digit(self, table: int, index: int, bits: int, prefix: str) -> int:
+        """See the base class."""
+        number = self._prefix(table, index, prefix)
+        return self._bytes("digit", table, index, number)[0] % 255
+
+    def slot(
+        self,
+        table: int,
+        index: int,
+        shape: tuple[str, int, int],
+        prefix: int,
+        block: int,
+        value: int,
+    ) -> bytes:
+        """See the base class."""
+        number = self._prefix(table, index, f"{prefix} {block} {value}")
+        return self._bytes("slot", table, index, number)[:17]

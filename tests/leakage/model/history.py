@@ -243,4 +243,44 @@ class Match(Query):
         return self.select(f"WHERE {self.where} @@ ?", " ".join(self.words))
 
 
+@dataclass(frozen=True)
+class Contains(Query):
+    """Texts that contain a fragment, by a substring index."""
+
+    where: str
+    fragment: str
+
+    def sql(self) -> Statement:
+        """As SQL."""
+        return self.select(f"WHERE {self.where} LIKE ?", f"%{self.fragment}%")
+
+
+@dataclass(frozen=True)
+class Tagged(Equal):
+    """The same as Equal, by a `det` index."""
+
+
+@dataclass(frozen=True)
+class Compared(Between):
+    """The same as Between, by an `ore` or `ope` index."""
+
+    method: str = "ope"
+
+
+@dataclass(frozen=True)
+class Ranked(First):
+    """The same as First, ascending, by an `ope` index."""
+
+
+@dataclass(frozen=True)
+class Groups(Query):
+    """GROUP BY a column with a `det` index, counted by the store."""
+
+    by: str
+
+    def sql(self) -> Statement:
+        """As SQL."""
+        return f"SELECT {self.by}, count(*) FROM {self.table} GROUP BY {self.by}", ()
+
+
 History = Sequence[Step]

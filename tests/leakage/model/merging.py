@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexes.leakage import Leak
 
-from . import equality, history, ranges, spec, writing
+from . import equality, history, ranges, spec, visible, writing
 from .client import Client, Memory, ends
 from .layouts import Hashed, Liveness, Segment, Sorted
 from .messages import Blob, By, Fresh
@@ -46,6 +46,7 @@ class Merge:
         self.gone: set[int] = set()
         self._pages: dict[int, int] = {}
         self._columns: dict[int, int] = {}
+        self.visible = Entries()
 
     def take(self) -> int:
         """A number for a pack or segment."""
@@ -62,18 +63,23 @@ class Merge:
 
     def flush(self) -> None:
         """Send what is built."""
-        if not self._pages and not self._columns:
+        if not self._pages and not self._columns and not self.visible.visible:
             return
         body = {
             "table": self.client.table(self.number),
             "stage": self.stage,
             "pages": By(tuple((one, Blob(size)) for one, size in self._pages.items())),
             "packs": By(tuple((one, Blob(size)) for one, size in self._columns.items())),
+            "visible": visible.batches(self.client.model, self.number, self.visible),
         }
-        fields = {"packs": (Leak.ROW_COUNT, Leak.RECORD_SIZE), "pages": Leak.PAGE_COUNT}
+        fields = {
+            "packs": (Leak.ROW_COUNT, Leak.RECORD_SIZE),
+            "pages": Leak.PAGE_COUNT,
+            "visible": writing.COMMIT_LEAKS["changes.visible_added"],
+        }
         self.client.exchange("Stage", body, "Staged", {}, Leak.CHANGE_TIME, fields)
         self.used = True
-        self._pages, self._columns = {}, {}
+        self._pages, self._columns, self.visible = {}, {}, Entries()
 
     def pack(self, block: int, rows: Mapping[int, Row]) -> None:
         """The rows of one block, ascending."""
@@ -329,7 +335,9 @@ def bulk(client: Client, memory: Memory) -> None:
     merge = Merge(client, memory)
     merge.fold(memory.own, memory.own_entries, sorted(memory.gone))
     merge.claims += writing.released(client, memory)
+    merge.visible = Entries(visible=memory.own_entries.of(memory.own).visible)
     change = merge.finish(expected=True, version=client.version)
+    change["visible_removed"] = visible.removed(client, memory)
     writing.commit(client, [change])
     merge.apply()
 

@@ -27,10 +27,11 @@ class Blob:
 
 @dataclass(frozen=True)
 class Fresh:
-    """A random value of a client: ``what`` it is for, and which one."""
+    """A random value of a client: ``what`` it is for, which one, and of how many bytes if that counts."""
 
     what: str
     number: object = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,8 @@ class Matcher:
                     raise UnequalError(f"{where}.{path}: {values} in the model, {seen} in the run")
 
     def _bind(self, fresh: Fresh, value: int | bytes, where: str) -> None:
+        if fresh.size is not None and (not isinstance(value, bytes) or len(value) != fresh.size):
+            raise UnequalError(f"{where}: {fresh} is of another size")
         other = self._values.setdefault((fresh.what, value), fresh)
         if self.names.setdefault(fresh, value) != value or other != fresh:
             raise UnequalError(

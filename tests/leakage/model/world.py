@@ -27,6 +27,8 @@ class Entries:
     """Words of unique values by index."""
     totals: dict[int, list[int]] = field(default_factory=dict)
     """Documents and tokens of keyword indexes."""
+    visible: dict[int, list[tuple[int, bytes | Fresh]]] = field(default_factory=dict)
+    """Ordinals and what the store is shown of them, by server-visible index."""
 
     def take(self, more: Entries) -> None:
         """Add further entries."""
@@ -37,6 +39,8 @@ class Entries:
         self.claims += more.claims
         for index, words in more.unique.items():
             self.unique.setdefault(index, []).extend(words)
+        for index, pairs in more.visible.items():
+            self.visible.setdefault(index, []).extend(pairs)
         self.count(more.totals, 1)
 
     def count(self, totals: Mapping[int, Sequence[int]], sign: int) -> None:
@@ -59,6 +63,10 @@ class Entries:
             if chosen_keys:
                 found.ordered[index] = chosen_keys
         found.claims = [one for one in self.claims if one[2] in kept]
+        for index, pairs in self.visible.items():
+            chosen_pairs = [one for one in pairs if one[0] in kept]
+            if chosen_pairs:
+                found.visible[index] = chosen_pairs
         return found
 
     def lists(self) -> dict[int, list[Posting]]:

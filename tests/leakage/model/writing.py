@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexes.leakage import Leak
 
-from . import equality, history
+from . import equality, history, visible
 from .client import BULK_ROWS, Client, Memory, ends
 from .functions import Functions
 from .messages import Blob, By, Each
@@ -31,6 +31,11 @@ COMMIT_LEAKS = {
     "changes.tombstones": Leak.REMOVALS,
     "changes.keys_added": Leak.UNIQUE_TAGS,
     "changes.keys_removed": Leak.UNIQUE_TAGS,
+    "changes.visible_added": (
+        *(Leak.NULLS, Leak.EQUALITY, Leak.JOINS, Leak.RECURRENCE),
+        *(Leak.ORDER, Leak.DIFFERENCE),
+    ),
+    "changes.visible_removed": Leak.REMOVALS,
     "changes.delta": Leak.WRITER,
     "changes.delta.blob": Leak.CHANGE_SIZE,
     "changes.swap.manifest": Leak.PAGE_COUNT,
@@ -239,6 +244,8 @@ def _delta(client: Client, memory: Memory) -> dict[str, Any]:
         "tombstones": By(tuple((label(number, one),) for one in removed if one in state.settled)),
         "keys_added": By(tuple((tag, label(number, one)) for _, tag, one in entries.claims)),
         "keys_removed": By(tuple(released(client, memory))),
+        "visible_added": visible.batches(model, number, entries),
+        "visible_removed": visible.removed(client, memory),
         "delta": {"writer": client.writer, "n": n, "blob": Blob(size)},
         "swap": None,
     }
