@@ -9,6 +9,7 @@ where it could matter, and cannot be ruled out, the table is read in another way
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,14 +18,32 @@ from encdb import wire
 from indexes.methods.range import KeyRange
 from proxy.arrow import Ordinals
 from proxy.catalog import Index, Table
+from proxy.integrity import tampered
 from proxy.keyspace import scheme_of
 from proxy.sql.access import Extremum
 
 from .view import TableView
-from .visible import Claimed, Conditions, live_rows, own_rows
+from .visible import Claimed, Conditions, own_rows, stored_rows
 
 ANY_VALUE = KeyRange(None, None, exact=True)
 Claim = Callable[[Claimed], None]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of an order.
+
+    Attributes:
+        index: the ``ope`` index.
+        count: how many rows are needed.
+        descending: whether they are the greatest.
+        conditions: a conjunction that they have to fulfil.
+    """
+
+    index: Index
+    count: int
+    descending: bool
+    conditions: Conditions
 
 
 def never_null(table: Table, column_id: int) -> bool:
@@ -58,8 +77,8 @@ def first_rows(
     Returns:
         None when rows without a value are needed to make up the number.
     """
-    tasks = [_asking(view, index, one, count, descending=descending) for one in alternatives]
-    found = _named(view, index, alternatives, view.state.channel.together(tasks), claim)
+    asked = [End(index, count, descending, one) for one in alternatives]
+    found = _read(view, asked, claim)
     if not whole and len(_union(found)) < count:
         return None
     return _union([*found, *(own_rows(view, one) for one in alternatives)])
@@ -79,42 +98,43 @@ def extreme_rows(
         alternatives: a row has to fulfil one of these conjunctions.
         claim: told what the store says, to be verified with the rows.
     """
-    asked = [(one, index, each) for one, index in wanted for each in alternatives]
-    tasks = [_asking(view, index, each, 1, descending=one.greatest) for one, index, each in asked]
+    asked = [End(index, 1, one.greatest, each) for one, index in wanted for each in alternatives]
     parts = [own_rows(view, each) for each in alternatives]
-    for (_, index, each), answer in zip(asked, view.state.channel.together(tasks), strict=True):
-        (found,) = _named(view, index, [each], [answer], claim)
-        exact = scheme_of(view.table, view.state.keys, index).exact
+    for end, found in zip(asked, _read(view, asked, claim), strict=True):
+        exact = scheme_of(view.table, view.state.keys, end.index).exact
         # All of them have the same value, unless some were asked for in place of removed ones.
         parts.append(found[-1:] if exact and not view.overlay.removed else found)
     return _union(parts)
 
 
-def _asking(
-    view: TableView, index: Index, conditions: Conditions, count: int, *, descending: bool
-) -> Callable[[], wire.ReadResponse]:
-    request = wire.ReadVisible(
-        table=view.table.id,
-        tests=tuple(one.test for one in conditions),
-        order=index.id,
-        descending=descending,
-        limit=count + len(view.overlay.removed),
-    )
-    return partial(view.state.channel.ask, request)
+def _read(view: TableView, asked: Sequence[End], claim: Claim) -> list[Ordinals]:
+    """The live rows at each of these ends, which must have a value and fulfil what was asked.
 
-
-def _named(
-    view: TableView,
-    index: Index,
-    alternatives: Sequence[Conditions],
-    answers: Sequence[wire.ReadResponse],
-    claim: Claim,
-) -> list[Ordinals]:
-    """The live rows of each answer, which must have a value and fulfil what was asked."""
-    present = scheme_of(view.table, view.state.keys, index).between(ANY_VALUE)
-    found = [live_rows(view, answer) for answer in answers]
-    for ordinals, conditions in zip(found, alternatives, strict=True):
-        claim(Claimed(ordinals, (*conditions, present)))
+    Raises:
+        TamperError: a row is named that is not there; or fewer than there must be, where every row has a value.
+    """
+    channel, extra = view.state.channel, len(view.overlay.removed)
+    requests = [
+        wire.ReadVisible(
+            table=view.table.id,
+            tests=tuple(one.test for one in end.conditions),
+            order=end.index.id,
+            descending=end.descending,
+            limit=end.count + extra,
+        )
+        for end in asked
+    ]
+    answers = channel.together([partial(channel.ask, one) for one in requests])
+    found: list[Ordinals] = []
+    for end, answer in zip(asked, answers, strict=True):
+        stored = stored_rows(view, wire.verified(answer, wire.Ids).ids)
+        every = not end.conditions and never_null(view.table, end.index.columns[0])
+        if every and len(stored) < min(end.count + extra, TableView(view.state).count()):
+            raise tampered(f'the store leaves out rows of "{view.table.name}"')
+        live = view.keep_live(stored) if extra else stored
+        present = scheme_of(view.table, view.state.keys, end.index).between(ANY_VALUE)
+        claim(Claimed(live, (*end.conditions, present)))
+        found.append(live)
     return found
 
 

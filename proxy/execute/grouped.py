@@ -21,6 +21,7 @@ from proxy.integrity import tampered
 from proxy.keyspace import scheme_of
 from proxy.sql.names import WEIGHT
 
+from .ends import never_null
 from .exchange import engine_table
 from .view import TableView
 from .visible import Claimed, Conditions, request, stored_rows
@@ -41,8 +42,9 @@ def group_table(view: TableView, index: Index, conditions: Conditions) -> pa.Tab
         TamperError: a group is not what the store says.
     """
     groups, others = _ask(view, index, conditions)
-    if others < 0:
-        raise tampered(f'the store counts more rows of "{view.table.name}" than there are')
+    complete = all(never_null(view.table, number) for number in index.columns)
+    if others < 0 or (others and complete):
+        raise tampered(f'the store counts other rows of "{view.table.name}" than there are')
     order, values = _open(view, index, conditions, groups)
     sizes = {label: count for _, count, label in groups}
     weights = [sizes[label] for label in view.state.keys.labels.to_labels(order).tolist()]
