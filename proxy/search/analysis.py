@@ -80,7 +80,10 @@ _MARKS = (
 )
 # Invisible inside a word: soft hyphen, joiners, byte order mark, variation selectors.
 _INVISIBLE = "\u00ad\u200c\u200d\u2060\ufe00-\ufe0f\ufeff"
-_DROP_INVISIBLE = dict.fromkeys([0x00AD, 0x200C, 0x200D, 0x2060, *range(0xFE00, 0xFE10), 0xFEFF])
+INVISIBLE: Final[dict[int, None]] = dict.fromkeys(
+    [0x00AD, 0x200C, 0x200D, 0x2060, *range(0xFE00, 0xFE10), 0xFEFF]
+)
+"""For `str.translate`, which drops them."""
 
 _LETTER = rf"[^\W_{_ALONE}]"
 _JOIN = rf"[{_MARKS}{_INVISIBLE}]"
@@ -220,7 +223,7 @@ def fold(word: str) -> str:
     """
     if word.isascii():
         return word.lower()
-    folded = unicodedata.normalize("NFKC", word.translate(_DROP_INVISIBLE)).casefold()
+    folded = unicodedata.normalize("NFKC", word.translate(INVISIBLE)).casefold()
     return unicodedata.normalize("NFKC", folded)
 
 

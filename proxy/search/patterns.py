@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from encdb.errors import ProgrammingError, err
-from proxy.search.analysis import IN_WORD, fold
+from proxy.search.analysis import IN_WORD, INVISIBLE, fold
 
 MOST_TERMS: Final = 1_024
 """A pattern stands for at most so many terms."""
@@ -45,7 +45,7 @@ _EDITS: Final = {"": 1, "1": 1, "2": 2}
 # Ideographs, which are words by themselves, and underscores make a pattern too, which is then refused.
 _ANY: Final = rf"(?:\w|{IN_WORD})"
 _FUZZY: Final = re.compile(rf"(?P<word>.*{_ANY})~(?P<edits>[0-9.]*)", re.DOTALL)
-_WILD: Final = re.compile(rf"{_ANY}\*|[*?]{_ANY}")
+_WILD: Final = re.compile(rf"{_ANY}\?*\*|[*?]{_ANY}")
 _QUOTED: Final = re.compile(rf"{_ANY}\*|\*{_ANY}|{_ANY}\?{_ANY}|{_ANY}~[0-9]+(?!{_ANY})")
 _LETTERS: Final = re.compile(f"{IN_WORD}+")
 
@@ -121,6 +121,7 @@ def read(text: str, position: int, analyse: Callable[[str], list[str]]) -> Patte
     Raises:
         ProgrammingError: E_MATCH_QUERY, a pattern that stands for too much or for nothing.
     """
+    text = text.translate(INVISIBLE)
     if "~" in text and (fuzzy := _FUZZY.fullmatch(text)):
         return _misspelt(fuzzy["word"], fuzzy["edits"], position, analyse)
     shape = text.rstrip("?") if not text.endswith("*") else text

@@ -27,7 +27,7 @@ from proxy.search.rank import Statistics, best, bm25
 Tokens = Sequence[Sequence[str]]
 """The tokens of each field of one document."""
 
-_AT_ONCE: Final = 1_024
+AT_ONCE: Final = 1_024
 """Documents whose terms are compared with a query's patterns together."""
 
 
@@ -58,7 +58,7 @@ def matches(query: Query, fields: Tokens) -> bool:
 
 
 def _each(query: Query, documents: Iterator[Tokens]) -> Iterator[bool]:
-    while batch := list(islice(documents, _AT_ONCE)):
+    while batch := list(islice(documents, AT_ONCE)):
         present = [set[str]().union(*fields) for fields in batch]
         meant: dict[str, frozenset[str]] = {}
         if query.patterns:

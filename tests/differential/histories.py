@@ -17,11 +17,14 @@ import pytest
 
 import encdb
 import proxy.compaction
+import proxy.execute.dictionary
 import proxy.execute.lookup
 import proxy.execute.ordered
 import proxy.execute.probes.ordered
 import proxy.execute.select
 import proxy.execute.view
+import proxy.search.plain
+import proxy.state
 import proxy.statistics.choice
 import proxy.statistics.cost
 import proxy.statistics.estimate
@@ -52,6 +55,9 @@ TUNING: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (proxy.statistics.estimate, "FEW", (256, 0, 2)),
     (proxy.statistics.cost, "ROUND", (150.0, 0.0)),
     (proxy.statistics.cost, "PAGE", (12.0, 0.0)),
+    (proxy.state, "TERM_CACHE_BYTES", (64 << 20, 0)),
+    (proxy.search.plain, "AT_ONCE", (1_024, 2)),
+    (proxy.execute.dictionary, "SCAN_ROWS", (16_384, 3)),
 )
 """Limits that decide which way is taken; small ones make small tables take the ways of large ones."""
 

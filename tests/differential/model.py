@@ -181,6 +181,8 @@ def draw_options(choose: Chooser, method: str, column: Column, width: int) -> tu
     """Options of an index; tables are small and often empty, so leakage is accepted."""
     if method == "range" and column.kind.family in ("text", "words") and choose.chance(40):
         return ("case_insensitive = true",)
+    if method == "keyword" and choose.chance(20):
+        return ("dictionary = false",)
     if method not in ("det", "ore", "ope"):
         return ()
     options = ["accept_leakage = true"]
@@ -194,11 +196,27 @@ def draw_options(choose: Chooser, method: str, column: Column, width: int) -> tu
     return tuple(options)
 
 
+PATTERNS = (
+    ("AL*", "like('al%')"),
+    ("*ta", "like('%ta')"),
+    ("*mm*", "like('%mm%')"),
+    ("?e?a", "like('_e_a')"),
+    ("d*l?a", "like('d%l_a')"),
+    ("nothing*", "like('nothing%')"),
+    ("aplha~1", "edits('aplha', 1)"),
+    ("betta~", "edits('betta', 1)"),
+    ("delta~2", "edits('delta', 2)"),
+    ("ip~1", "edits('ip', 1)"),
+)
+"""Patterns of a keyword query, and what they mean."""
+
+
 def draw_search(choose: Chooser, *, phrases: bool) -> tuple[str, str]:
     """A keyword query, and a condition for DuckDB that means the same.
 
-    In the condition ``has('w')`` stands for a row with that word, and ``near('v', 'w')`` for one with the two
-    words side by side in one column.
+    In the condition ``has('w')`` stands for a row with that word, ``near('v', 'w')`` for one with the two words
+    side by side in one column, ``like('w%')`` for one with a word like that, and ``edits('w', n)`` for one with
+    a word that differs from w by so many edits at most.
     """
 
     def word() -> str:
@@ -217,6 +235,13 @@ def draw_search(choose: Chooser, *, phrases: bool) -> tuple[str, str]:
             f"(has('{one}') OR has('{two}')) AND NOT has('{three}')",
         ),
         (one.upper(), f"has('{one}')"),
+    ]
+    pattern, meaning = choose.pick(PATTERNS)
+    forms += [
+        (pattern, meaning),
+        (f"-{pattern}", f"NOT {meaning}"),
+        (f"{pattern} {one}", f"{meaning} AND has('{one}')"),
+        (f"{pattern} OR -{one}", f"({meaning} OR NOT has('{one}'))"),
     ]
     if phrases:
         forms += [
@@ -239,7 +264,19 @@ def plain_match(alias: str, names: tuple[str, ...], condition: str) -> str:
         pattern = quoted(f"(^|[^a-z]){found[1]}[^a-z]+{found[2]}($|[^a-z])")
         return "(" + " OR ".join(f"regexp_matches({text}, {pattern})" for text in texts) + ")"
 
+    def some(test: str) -> str:
+        words = f"regexp_split_to_array({joined}, '[^a-z]+')"
+        return f"(len(list_filter({words}, lambda word: word <> '' AND {test})) > 0)"
+
     condition = re.sub(r"has\('(\w+)'\)", has, condition)
+    condition = re.sub(
+        r"like\('([\w%]+)'\)", lambda found: some(f"word LIKE '{found[1]}'"), condition
+    )
+    condition = re.sub(
+        r"edits\('(\w+)', (\d)\)",
+        lambda found: some(f"damerau_levenshtein(word, '{found[1]}') <= {found[2]}"),
+        condition,
+    )
     condition = re.sub(r"near\('(\w+)', '(\w+)'\)", near, condition)
     known = " AND ".join(f"{alias}.{name} IS NULL" for name in names)
     return f"(CASE WHEN {known} THEN NULL ELSE ({condition}) END)"
