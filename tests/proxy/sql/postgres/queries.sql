@@ -44,6 +44,10 @@ SELECT g FROM generate_series(DATE '2020-01-01', DATE '2020-01-03', INTERVAL '1 
 SELECT NULL = NULL, NULL IS NULL, 1 IS DISTINCT FROM NULL, NULL IS NOT DISTINCT FROM NULL, true AND NULL, false AND NULL, true OR NULL, NOT NULL::boolean
 SELECT 1 IN (1, NULL), 2 IN (1, NULL), 2 NOT IN (1, NULL), 1 = ANY (ARRAY[1, 2]), 3 = ALL (SELECT 3), 1 <> ALL (SELECT 2), 2 BETWEEN 1 AND 3, 2 BETWEEN SYMMETRIC 3 AND 1
 SELECT (1, 2) = (1, 2), (1, 2) < (1, 3), (1, NULL) = (2, NULL), (1, 2) IN ((1, 2), (3, 4))
+SELECT (1, NULL) > (1, 2), (2, NULL) > (1, 2), (NULL, 1) > (1, 2), (1, 2) > (1, NULL), (1, 2, 3) <= (1, 2, 3), (1, 2, 3) < (1, 2, 3), (0, NULL) >= (1, 2)
+SELECT n, m FROM (VALUES (1, 1), (1, 3), (2, 1), (NULL, 3), (1, NULL), (2, NULL), (0, 9)) v(n, m) WHERE (n, m) > (1, 2)
+SELECT n, m FROM (VALUES (1, 1), (1, 3), (2, 1), (NULL, 3), (1, NULL), (2, NULL), (0, 9)) v(n, m) WHERE NOT (n, m) > (1, 2)
+SELECT starts_with('abc', 'ab'), 'abc' ^@ 'bc', strpos('abcb', 'b'), position('' IN 'abc'), strpos('abc', 'z'), starts_with('abc', '')
 SELECT b IS TRUE, b IS NOT TRUE, b IS FALSE, b IS UNKNOWN, b ISNULL FROM (VALUES (true), (false), (NULL)) v(b)
 SELECT CASE WHEN n > 1 THEN 'big' WHEN n = 1 THEN 'one' END, CASE n WHEN 1 THEN 'x' ELSE 'y' END FROM (VALUES (1), (2), (0), (NULL)) v(n)
 # Aggregates and windows
