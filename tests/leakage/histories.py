@@ -26,7 +26,7 @@ from .model.history import (
     Update,
     Vacuum,
 )
-from .tables import PLAIN, POSITIONS, code
+from .tables import PLAIN, POSITIONS, SORTED_WORDS, code
 
 OTHER = "other"
 NOTES = CreateTable("notes", (("text", "TEXT"), ("size", "DOUBLE")))
@@ -314,6 +314,57 @@ def shown() -> History:
     ]
 
 
+def dictionary() -> History:
+    """Documents of words with a dictionary: words by their beginnings."""
+    rows = tuple(
+        (number, f"{code(number % 900)} w{number % 61}x {code(-number)[:6]}z")
+        for number in range(1_300)
+    )
+    return [
+        LETTERS,
+        CreateIndex("letters_body", "letters", "keyword", ("body",), SORTED_WORDS),
+        Insert("letters", rows[:3]),
+        Match("letters", ("id",), "body", ("w1*",)),
+        Vacuum("letters"),
+        Insert("letters", rows[3:]),
+        Match("letters", ("id",), "body", ("w1*",)),
+        Match("letters", ("id",), "body", ("w2x", "a0*")),
+        Delete("letters", "id", 100),
+        Connect(client=OTHER),
+        Match("letters", ("id",), "body", ("7b*",), client=OTHER),
+        Match("letters", ("id",), "body", ("none*",), client=OTHER),
+        Vacuum("letters", client=OTHER),
+        Match("letters", ("id",), "body", ("w1*",), client=OTHER),
+    ]
+
+
+def covering() -> History:
+    """Indexes that hold all that queries need, so that no row is fetched."""
+    rows = tuple(
+        (number, f"{number % 40:02d}", None if number % 17 == 0 else number % 83)
+        for number in range(1_500)
+    )
+    return [
+        PEOPLE,
+        CreateIndex("people_zip", "people", "equality", ("zip",), include=("age",)),
+        CreateIndex("people_age", "people", "range", ("age",), include=("zip", "id")),
+        Insert("people", rows[:5]),
+        Insert("people", rows[5:100]),
+        Equal("people", ("age",), "zip", ("03",)),
+        Equal("people", ("id", "age"), "zip", ("03",)),
+        Vacuum("people"),
+        Insert("people", rows[100:]),
+        Connect(client=OTHER),
+        Equal("people", ("age",), "zip", ("04",), client=OTHER),
+        Between("people", ("zip", "id"), "age", 3, 7, client=OTHER),
+        Between("people", ("age",), "age", 30, 31, client=OTHER),
+        Delete("people", "id", 4, client=OTHER),
+        Vacuum("people"),
+        Between("people", ("zip", "id"), "age", 3, 7),
+        CreateIndex("people_both", "people", "equality", ("age",), include=("zip",)),
+    ]
+
+
 def blocks() -> History:
     """Documents in so many blocks that several pages say which of them are live."""
     loads = [
@@ -352,6 +403,8 @@ HISTORIES = [
     composite,
     keyword,
     phrases,
+    dictionary,
+    covering,
     parts,
     shown,
 ]

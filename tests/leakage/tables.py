@@ -14,6 +14,14 @@ POSITIONS = (
 )
 """The same, with the places of words."""
 
+SORTED_WORDS = (
+    ("dictionary", "true"),
+    ("language", "none"),
+    ("positions", "off"),
+    ("stopwords", "off"),
+)
+"""The same as the first, with a dictionary."""
+
 
 def code(number: int) -> str:
     """A text of 16 characters whose order is that of no number."""

@@ -135,6 +135,7 @@ class Model:
             options=step.options,
             created=self.version + 1,
             complete=state.epoch + 1,
+            include=tuple(table.column(name).id for name in step.include),
         )
         known = list(table.indexes)
         table.indexes.append(index)
@@ -146,7 +147,8 @@ class Model:
             client.fetch(memory, client.everything_live(memory), sorted(index.columns))
         merge = merging.Merge(client, memory)
         live = client.everything_live(memory)
-        rows = dict(zip(live, client.fetch(memory, live, sorted(index.columns)), strict=True))
+        stored = sorted({*index.columns, *index.include})
+        rows = dict(zip(live, client.fetch(memory, live, stored), strict=True))
         entries = writing.entries_of(self.functions, table, [index], rows)
         merge.build(entries, (*known, index))
         merge.visible.visible = entries.visible
@@ -173,7 +175,20 @@ class Model:
             if not needed:
                 return
             found = client.everything_live(memory)
+        elif covers(table, step, needed):
+            return
         client.fetch(memory, found, sorted(needed))
+
+
+def covers(table: Table, step: history.Query, needed: set[int]) -> bool:
+    """Whether the entries of the index that serves a query hold all that it needs."""
+    methods = {history.Equal: "equality", history.Between: "range", history.Match: "keyword"}
+    method = methods.get(type(step))
+    if method is None:
+        return False
+    index = find_index(table, method, step.where)  # type: ignore[attr-defined]
+    held = {*index.include, *(() if method == "keyword" else index.columns)}
+    return bool(index.include) and needed <= held
 
 
 def needs(step: history.Query) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from indexes.leakage import Leak
 
 from .functions import Functions
-from .layouts import Hashed
-from .plain import Index, Row, Table, term
+from .layouts import Hashed, Posting
+from .plain import Index, Row, Table, covered, term
 from .world import Entries
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def add(
         word = word_of(functions, table, index, values)
         if word is None:
             continue
-        into.hashed.setdefault((0, False), []).append((word, (ordinal, (), ())))
+        value = covered(table, index, row)
+        posting = Posting(ordinal, value=value)
+        into.hashed.setdefault((0, False, value is not None), []).append((word, posting))
         if index.unique:
             found = term(values, kinds(table, index.columns))
             assert found is not None

@@ -50,13 +50,15 @@ class CreateIndex(Step):
     method: str
     columns: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
+    include: tuple[str, ...] = ()
 
     def sql(self) -> Statement:
         """As SQL."""
+        include = f" INCLUDE ({', '.join(self.include)})" if self.include else ""
         options = ", ".join(f"{name} = '{value}'" for name, value in self.options)
         return (
             f"CREATE INDEX {self.name} ON {self.table} USING {self.method} "
-            f"({', '.join(self.columns)})" + (f" WITH ({options})" if options else ""),
+            f"({', '.join(self.columns)}){include}" + (f" WITH ({options})" if options else ""),
             (),
         )
 

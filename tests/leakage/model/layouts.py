@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,24 @@ from . import spec
 from .functions import Functions
 from .plain import KeyPair
 
-Posting = tuple[int, tuple[int, ...], tuple[int, ...]]
-"""Ordinal, payload, positions."""
+
+class Posting(NamedTuple):
+    """One row listed under a word."""
+
+    ordinal: int
+    payload: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
+    value: bytes | None = None
+
+
+class Entry(NamedTuple):
+    """One row in an order."""
+
+    key: KeyPair
+    ordinal: int
+    value: bytes | None = None
+
+
 Lists = dict[int, list[Posting]]
 """Word to its postings."""
 
@@ -132,12 +149,14 @@ def list_bytes(postings: Sequence[Posting]) -> int:
     """Bytes of one encoded list; its postings ascend by ordinal."""
     size = 1 + (spec.leb128(len(postings)) if len(postings) > 1 else 0)
     before = 0
-    for ordinal, payload, positions in postings:
+    for ordinal, payload, positions, value in postings:
         size += spec.leb128(ordinal - before) + sum(map(spec.leb128, payload))
         before = ordinal
         if positions:
             gaps = [positions[0], *np.diff(positions).tolist()]
             size += spec.leb128(len(positions)) + sum(map(spec.leb128, gaps))
+        if value is not None:
+            size += spec.leb128(len(value)) + len(value)
     return size
 
 
@@ -164,7 +183,7 @@ class Sorted(Segment):
         functions: Functions,
         index: int,
         width: int,
-        entries: Iterable[tuple[KeyPair, int]],
+        entries: Iterable[Entry],
     ) -> None:
         super().__init__(table, segment, functions)
         self.index = index
@@ -179,22 +198,24 @@ class Sorted(Segment):
         self.pages = spec.page_class(1 + sum(self.levels))
 
     def _cut(self) -> list[int]:
-        """Numbers of the entries that begin a page."""
+        """Numbers of the entries that begin a page: the first of a page is in its head, its value aside."""
         firsts: list[int] = []
         used = 0
-        before: tuple[KeyPair, int] | None = None
-        for number, (key, ordinal) in enumerate(self.keys):
-            size = 0
+        before: Entry | None = None
+        for number, entry in enumerate(self.keys):
+            key, ordinal, value = entry
+            held = 0 if value is None else len(value)
+            size = 0 if value is None else spec.leb128(held)
             if before is not None:
-                gap = key[0] - before[0][0]
-                size = spec.leb128(gap) + spec.leb128(spec.zigzag(ordinal - before[1]))
+                gap = key[0] - before.key[0]
+                size += spec.leb128(gap) + spec.leb128(spec.zigzag(ordinal - before.ordinal))
                 if self.width == 16:
-                    size += spec.leb128(key[1] if gap else key[1] - before[0][1])
-            used += size
+                    size += spec.leb128(key[1] if gap else key[1] - before.key[1])
+            used += size + held
             if not firsts or used > spec.USABLE - 32:
                 firsts.append(number)
-                used = 0
-            before = (key, ordinal)
+                used = held
+            before = entry
         return firsts
 
     def first_key(self, page: int) -> KeyPair:
@@ -234,7 +255,7 @@ class Sorted(Segment):
         """Ordinals whose keys lie between two bounds."""
         return [
             ordinal
-            for key, ordinal in self.keys
+            for key, ordinal, _ in self.keys
             if (low is None or key >= low) and (high is None or key <= high)
         ]
 
@@ -270,7 +291,8 @@ class Sorted(Segment):
 
     def described(self) -> list[object]:
         """See the base class."""
-        return [*super().described(), self.width, len(self.firsts)]
+        valued = bool(self.keys) and self.keys[0].value is not None
+        return [*super().described(), self.width, len(self.firsts), *[1] * valued]
 
 
 class Liveness(Segment):

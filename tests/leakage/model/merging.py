@@ -12,7 +12,7 @@ from .client import Client, Memory, ends
 from .layouts import Hashed, Liveness, Segment, Sorted
 from .messages import Blob, By, Fresh
 from .plain import Index, Row, column_blob, directory_blob
-from .world import Entries, Pack, manifest_bytes
+from .world import DICTIONARY, Entries, Pack, manifest_bytes
 
 if TYPE_CHECKING:
     from .database import Model
@@ -107,9 +107,12 @@ class Merge:
         if lists:
             self.segment(Hashed(self.number, self.take(), self.functions, lists))
         for one in sorted(entries.ordered):
-            index = next(index for index in indexes if index.id == one)
-            width = ranges.width(self.state.schema, index)
             keys = entries.ordered[one]
+            if one & DICTIONARY:
+                keys, width = sorted(set(keys)), 16
+            else:
+                index = next(index for index in indexes if index.id == one)
+                width = ranges.width(self.state.schema, index)
             self.segment(Sorted(self.number, self.take(), self.functions, one, width, keys))
 
     # --- Folding ------------------------------------------------------------------------------------
@@ -210,9 +213,10 @@ class Merge:
             if isinstance(one, Hashed):
                 client.live(memory, {p[0] for found in one.lists.values() for p in found})
                 rows = [(w, p) for w, found in one.lists.items() for p in found]
-                entries.hashed.setdefault((0, False), []).extend(rows)
+                entries.hashed.setdefault((0, False, False), []).extend(rows)
             elif isinstance(one, Sorted):
-                client.live(memory, {ordinal for _, ordinal in one.keys})
+                if not one.index & DICTIONARY:
+                    client.live(memory, {entry.ordinal for entry in one.keys})
                 entries.ordered.setdefault(one.index, []).extend(one.keys)
         self.build(entries.of(state.settled), state.schema.indexes)
 

@@ -41,6 +41,7 @@ class Index:
     options: tuple[tuple[str, str], ...] = ()
     created: int = 0
     complete: int = 0
+    include: tuple[int, ...] = ()
 
 
 @dataclass
@@ -105,6 +106,18 @@ def text_term(text: str) -> Term:
     return text.encode(), False
 
 
+def covered(table: Table, index: Index, row: Row) -> bytes | None:
+    """The value beside an entry of an index with INCLUDE, as long as it is."""
+    if not index.include:
+        return None
+    ids = (*(() if index.method == "keyword" else index.columns), *index.include)
+    kinds = [table.columns[number - 1].kind for number in ids]
+    values = table.values(row, ids)
+    size = -(-len(ids) // 8) + sum(_SLOTS.get(kind, 2) for kind in kinds)
+    size += sum(len(one.encode()) for one in values if isinstance(one, str))
+    return bytes(size)
+
+
 # --- Sizes -------------------------------------------------------------------------------------------
 
 
@@ -163,7 +176,7 @@ def catalog_blob(version: int, tables: Sequence[Table]) -> int:
                         [list(option) for option in one.options],
                         one.created,
                         one.complete,
-                        [],
+                        list(one.include),
                     ]
                     for one in table.indexes
                 ],

@@ -15,8 +15,8 @@ from indexes.leakage import Leak
 
 from .equality import candidates, kinds
 from .functions import Functions
-from .layouts import Sorted
-from .plain import Index, KeyPair, Row, Table, Value, order_key, term
+from .layouts import Entry, Posting, Sorted
+from .plain import Index, KeyPair, Row, Table, Value, covered, order_key, term
 from .world import Entries
 
 if TYPE_CHECKING:
@@ -65,13 +65,16 @@ def add(
         before = tuple(leading)
         if last is not None:
             key = key_of(functions, table, index, before, last)
-            into.ordered.setdefault(index.id, []).append((key, ordinal))
+            entry = Entry(key, ordinal, covered(table, index, row))
+            into.ordered.setdefault(index.id, []).append(entry)
             continue
         if before:
             word = leading_word(functions, table, index, before, "nulls")
         else:
             word = functions.word(table.number, "terms", index.id, NULL)
-        into.hashed.setdefault((0, False), []).append((word, (ordinal, (), ())))
+        value = covered(table, index, row)
+        posting = Posting(ordinal, value=value)
+        into.hashed.setdefault((0, False, value is not None), []).append((word, posting))
 
 
 def read(client: Client, memory: Memory, segment: Sorted, span: Span) -> None:
@@ -98,7 +101,7 @@ def within(client: Client, memory: Memory, index: Index, spans: Sequence[Span]) 
     found = [
         ordinal
         for low, high in spans
-        for key, ordinal in memory.pending.ordered.get(index.id, ())
+        for key, ordinal, _ in memory.pending.ordered.get(index.id, ())
         if (low is None or key >= low) and (high is None or key <= high)
     ]
     client.together(
@@ -121,13 +124,13 @@ def end_key(
     live = memory.live
     keys = []
     if pending:
-        client.live(memory, [ordinal for _, ordinal in pending])
-        keys = [key for key, ordinal in pending if ordinal in live]
+        client.live(memory, [one.ordinal for one in pending])
+        keys = [one.key for one in pending if one.ordinal in live]
     for segment in state.ordered(index.id):
         taken = 0
         for entries in batches(client, memory, segment, descending=descending):
-            client.live(memory, [ordinal for _, ordinal in entries])
-            alive = [key for key, ordinal in entries if ordinal in live]
+            client.live(memory, [one.ordinal for one in entries])
+            alive = [one.key for one in entries if one.ordinal in live]
             keys += alive
             taken += len(alive)
             if taken >= count:

@@ -12,7 +12,7 @@ from indexes.leakage import Leak
 
 from .equality import find
 from .functions import Functions, Term
-from .layouts import Hashed
+from .layouts import Hashed, Posting
 from .plain import Index, Row, Table
 from .world import Entries
 
@@ -44,7 +44,7 @@ def add(
             continue
         for gram in grams([BEGIN, *map(ord, str(text)), END]):
             word = functions.word(table.number, "terms", index.id, term_of(gram))
-            into.hashed.setdefault((0, False), []).append((word, (ordinal, (), ())))
+            into.hashed.setdefault((0, False, False), []).append((word, Posting(ordinal)))
 
 
 def contains(client: Client, memory: Memory, index: Index, fragment: str) -> list[int] | None:

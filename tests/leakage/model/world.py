@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 import cbor2
 
 from . import spec
-from .layouts import Hashed, Liveness, Posting, Segment, Sorted
+from .layouts import Entry, Hashed, Liveness, Posting, Segment, Sorted
 from .messages import Fresh
-from .plain import KeyPair, Row, Table
+from .plain import Row, Table
 
-Shape = tuple[int, bool]
+Shape = tuple[int, bool, bool]
+"""Columns of payload, whether there are positions, whether there are values."""
+DICTIONARY = 1 << 24
+"""Added to the id of a keyword index, that of its dictionary."""
 
 
 @dataclass
@@ -20,7 +23,7 @@ class Entries:
     """Index entries of rows: postings by shape and word, and sorted entries by index."""
 
     hashed: dict[Shape, list[tuple[int, Posting]]] = field(default_factory=dict)
-    ordered: dict[int, list[tuple[KeyPair, int]]] = field(default_factory=dict)
+    ordered: dict[int, list[Entry]] = field(default_factory=dict)
     claims: list[tuple[int, bytes, int]] = field(default_factory=list)
     """Index, tag and ordinal of unique values."""
     unique: dict[int, list[int]] = field(default_factory=dict)
@@ -59,7 +62,9 @@ class Entries:
             if chosen:
                 found.hashed[shape] = chosen
         for index, keys in self.ordered.items():
-            chosen_keys = [one for one in keys if one[1] in kept]
+            # Entries of a dictionary belong to no row.
+            loose = bool(index & DICTIONARY) and bool(kept)
+            chosen_keys = [one for one in keys if loose or one.ordinal in kept]
             if chosen_keys:
                 found.ordered[index] = chosen_keys
         found.claims = [one for one in self.claims if one[2] in kept]
@@ -187,20 +192,29 @@ def delta_bytes(
         lengths = [last - first + 1 for first, last in zip(firsts, lasts, strict=True)]
         return [column(firsts), column(lengths)]
 
+    def values(found: Sequence[bytes | None]) -> list[list[int]]:
+        held = [one or b"" for one in found]
+        return [column(list(map(len, held))), column(list(b"".join(held)))]
+
     named_added, named_removed = runs(added), runs(removed)
     hashed = []
-    for (width, positions), rows in entries.hashed.items():
+    for (width, positions, valued), rows in entries.hashed.items():
         batch = [column([word for word, _ in rows]), column([one[0] for _, one in rows])]
         batch.append([column([one[1][place] for _, one in rows]) for place in range(width)])  # type: ignore[arg-type]
         if positions:
             batch.append(column([len(one[2]) for _, one in rows]))
             batch.append(column([number for _, one in rows for number in one[2]]))
+        elif valued:
+            batch += [None, None]  # type: ignore[list-item]
+        if valued:
+            batch += values([one.value for _, one in rows])
         hashed.append(batch)
     ordered = {
         index: [
-            column([key[0] for key, _ in keys]),
-            column([key[1] for key, _ in keys]),
-            column([ordinal for _, ordinal in keys]),
+            column([one.key[0] for one in keys]),
+            column([one.key[1] for one in keys]),
+            column([one.ordinal for one in keys]),
+            *(values([one.value for one in keys]) if keys[0].value is not None else ()),
         ]
         for index, keys in entries.ordered.items()
     }
