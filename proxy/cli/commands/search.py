@@ -57,8 +57,9 @@ def search(
 ) -> None:
     """Find documents by keywords, best first (BM25).
 
-    QUERY knows AND, OR, NOT, -word and parentheses; words side by side must all occur. A query that
-    begins with a dash follows a double dash: encdb search vault.db -- '-draft report'.
+    QUERY knows AND, OR, NOT, -word and parentheses; words side by side must all occur. kern* finds words
+    that begin so, k?rn*l what looks so, and kernal~1 or kernal~2 words that differ by so many letters. A
+    query that begins with a dash follows a double dash: encdb search vault.db -- '-draft report'.
 
     Exit status: 0 found, 1 nothing found, 2 an ordinary error, 3 wrong or missing key, 4 integrity.
     """
