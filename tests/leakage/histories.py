@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .model.history import (
+    Analyze,
     Begin,
     Between,
     Commit,
@@ -365,6 +366,28 @@ def covering() -> History:
     ]
 
 
+def analysed() -> History:
+    """Statistics: made, read when there is a choice, and passed on by merges."""
+    rows = tuple((number, code(number % 400), number * 7 % 1_500) for number in range(1_500))
+    return [
+        PEOPLE,
+        BY_ZIP,
+        CreateIndex("people_age", "people", "range", ("age",)),
+        Insert("people", rows),
+        Analyze("people"),
+        Equal("people", ("age",), "id", (3,)),
+        Equal("people", ("age",), "zip", (code(3),)),
+        Connect(client=OTHER),
+        Equal("people", ("age",), "id", (3,), client=OTHER),
+        Between("people", ("id",), "age", 100, 104, client=OTHER),
+        Insert("people", people(20_000, 20_003)),
+        Vacuum("people"),
+        Equal("people", ("age",), "zip", (code(4),), client=OTHER),
+        Analyze("people", client=OTHER),
+        Equal("people", ("age",), "zip", (code(5), code(6))),
+    ]
+
+
 def blocks() -> History:
     """Documents in so many blocks that several pages say which of them are live."""
     loads = [
@@ -405,6 +428,7 @@ HISTORIES = [
     phrases,
     dictionary,
     covering,
+    analysed,
     parts,
     shown,
 ]

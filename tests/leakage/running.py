@@ -98,7 +98,8 @@ class Run:
         key, address = functions.key("manifest", table), functions.address("manifest", table)
         plain = spec.open_record(key, 3, swap.manifest, address + spec.context(swap.epoch))
         body = cbor2.loads(plain)
-        for segment, _, _, salt, *_ in (*body["segments"], *body["liveness"]):
+        analysis = [body["analysis"]] if body["analysis"] else []
+        for segment, _, _, salt, *_ in (*body["segments"], *body["liveness"], *analysis):
             functions.salts[table, segment] = salt
 
     def do(self, step: history.Step) -> Sequence[Event]:

@@ -394,6 +394,11 @@ class Client:
         if not segment.whole:
             self.pages(memory, [segment.page(one) for one in logical], leak)
 
+    def statistics(self, memory: Memory) -> None:
+        """The statistics of a table, whole, where there are any."""
+        if memory.state.analysis is not None:
+            self.header(memory, memory.state.analysis)
+
     def home(self, memory: Memory) -> dict[int, Liveness]:
         """Where the newest entry of each block lies."""
         listed = memory.state.liveness

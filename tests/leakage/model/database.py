@@ -170,6 +170,8 @@ class Model:
         memory = client.tables[number]
         table = memory.state.schema
         needed = {table.column(name).id for name in (*step.columns, *needs(step))}
+        if type(step) in CHOSEN and len(memory.live) > FEW and not certain(table, step):
+            client.statistics(memory)
         found = PLANS[type(step)](client, memory, step)
         if found is None:
             if not needed:
@@ -178,6 +180,19 @@ class Model:
         elif covers(table, step, needed):
             return
         client.fetch(memory, found, sorted(needed))
+
+
+FEW = 256
+"""Nothing depends on statistics in a table of so few rows."""
+CHOSEN = (history.Equal, history.Between, history.Together, history.Match, history.Contains)
+"""Queries whose plan is a choice."""
+
+
+def certain(table: Table, step: history.Query) -> bool:
+    """Whether nothing can be better: one value of a unique column."""
+    if not isinstance(step, history.Equal) or len(step.values) > 1:
+        return False
+    return find_index(table, "equality", step.where).unique
 
 
 def covers(table: Table, step: history.Query, needed: set[int]) -> bool:
@@ -293,5 +308,6 @@ _STEPS: dict[type[history.Step], Callable[[Model, Client, history.Step], None]] 
     history.Begin: writing.begin,  # type: ignore[dict-item]
     history.Commit: writing.end,  # type: ignore[dict-item]
     history.Vacuum: merging.vacuum,  # type: ignore[dict-item]
+    history.Analyze: merging.analyze,  # type: ignore[dict-item]
     **dict.fromkeys(PLANS, Model.query),  # type: ignore[dict-item]
 }

@@ -137,6 +137,17 @@ class Vacuum(Step):
 
 
 @dataclass(frozen=True)
+class Analyze(Step):
+    """ANALYZE of one table."""
+
+    table: str
+
+    def sql(self) -> Statement:
+        """As SQL."""
+        return f"ANALYZE {self.table}", ()
+
+
+@dataclass(frozen=True)
 class Query(Step):
     """A query of one table, planned as its class says; ``columns`` are what it returns."""
 

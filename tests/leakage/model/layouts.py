@@ -316,3 +316,21 @@ class Liveness(Segment):
     def described(self) -> list[object]:
         """See the base class."""
         return [*super().described(), len(self.blocks)]
+
+
+class Analysis(Segment):
+    """Statistics: a page for each column of the table, whether it was analysed or not."""
+
+    kind = "statistics"
+
+    def __init__(
+        self, table: int, segment: int, functions: Functions, columns: int, analysed: int
+    ) -> None:
+        super().__init__(table, segment, functions)
+        self.columns = columns
+        self.entries = analysed
+        self.pages = spec.page_class(1 + columns)
+
+    def described(self) -> list[object]:
+        """See the base class."""
+        return [*super().described(), self.columns]

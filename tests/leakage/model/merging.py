@@ -9,7 +9,7 @@ from indexes.leakage import Leak
 
 from . import equality, history, ranges, spec, visible, writing
 from .client import Client, Memory, ends
-from .layouts import Hashed, Liveness, Segment, Sorted
+from .layouts import Analysis, Hashed, Liveness, Segment, Sorted
 from .messages import Blob, By, Fresh
 from .plain import Index, Row, column_blob, directory_blob
 from .world import DICTIONARY, Entries, Pack, manifest_bytes
@@ -47,6 +47,7 @@ class Merge:
         self._pages: dict[int, int] = {}
         self._columns: dict[int, int] = {}
         self.visible = Entries()
+        self.analysis: Analysis | None = None
 
     def take(self) -> int:
         """A number for a pack or segment."""
@@ -99,7 +100,12 @@ class Merge:
         """Stage the pages of a segment."""
         for page in range(segment.pages):
             self._put(self._pages, segment.segment << 32 | page, spec.SEALED_PAGE)
-        (self.liveness if isinstance(segment, Liveness) else self.segments).append(segment)  # type: ignore[arg-type]
+        if isinstance(segment, Analysis):
+            self.analysis = segment
+        elif isinstance(segment, Liveness):
+            self.liveness.append(segment)
+        else:
+            self.segments.append(segment)
 
     def build(self, entries: Entries, indexes: Sequence[Index]) -> None:
         """Segments of entries: one hashed, and one sorted for each range index."""
@@ -237,6 +243,8 @@ class Merge:
             if entries:
                 counts = {block: len(live) for block, (_, live) in entries.items()}
                 self.segment(Liveness(self.number, self.take(), self.functions, counts))
+        if self.analysis is not None and state.analysis is not None:
+            retired.add(state.analysis.segment)
         self._after = _After(self, infos, retired)
         size = self._after.manifest(version)
         self.flush()
@@ -283,6 +291,7 @@ class _After:
         self.segments = [one for one in state.segments if one.segment not in retired]
         self.segments += merge.segments
         self.liveness = [*infos, *merge.liveness]
+        self.analysis = merge.analysis or state.analysis
         self.settled = (state.settled - merge.gone) | set(merge.added)
         self.frontier = dict(state.frontier)
         if merge.folded:
@@ -300,6 +309,7 @@ class _After:
         return {
             "segments": self.segments,
             "liveness": self.liveness,
+            "analysis": self.analysis,
             "settled": self.settled,
             "frontier": self.frontier,
             "totals": self.totals.totals,
@@ -369,6 +379,23 @@ def vacuum(model: Model, client: Client, step: history.Vacuum) -> None:
         merge.join(group)
     if families or merge.homes:
         _swap(client, merge)
+    _claim(client, number, 0)
+
+
+def analyze(model: Model, client: Client, step: history.Analyze) -> None:
+    """ANALYZE of one table: every column is read, and what was found takes the place of what is there."""
+    client.everything()
+    number = model.number(step.table)
+    memory = client.tables[number]
+    _claim(client, number, CLAIM_SECONDS)
+    client.sync()
+    merge = Merge(client, memory)
+    columns = [one.id for one in memory.state.schema.columns]
+    client.fetch(memory, client.everything_live(memory), columns)
+    client.statistics(memory)
+    segment = Analysis(number, merge.take(), model.functions, len(columns), len(columns))
+    merge.segment(segment)
+    _swap(client, merge)
     _claim(client, number, 0)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import cbor2
 
 from . import spec
-from .layouts import Entry, Hashed, Liveness, Posting, Segment, Sorted
+from .layouts import Analysis, Entry, Hashed, Liveness, Posting, Segment, Sorted
 from .messages import Fresh
 from .plain import Row, Table
 
@@ -126,6 +126,7 @@ class TableState:
     packs: dict[int, Pack] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
     liveness: list[Liveness] = field(default_factory=list)
+    analysis: Analysis | None = None
     totals: dict[int, list[int]] = field(default_factory=dict)
     next_ordinal: int = 0
     next_number: int = 1
@@ -250,7 +251,7 @@ def manifest_bytes(state: TableState, catalog: int) -> int:
         },
         "segments": [one.described() for one in state.segments],
         "liveness": [one.described() for one in state.liveness],
-        "analysis": None,
+        "analysis": None if state.analysis is None else state.analysis.described(),
         "forgotten": 0,
         "siblings": [],
         "used": [state.used_ordinals, state.used_numbers, state.folded],
