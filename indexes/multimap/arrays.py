@@ -6,7 +6,7 @@ is secret-dependent beyond the sizes of its arguments, and nothing here touches 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,41 @@ U64: TypeAlias = NDArray[np.uint64]
 I64: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
+_D = TypeVar("_D", bound=np.generic)
+
 # Above this many bytes a range, copying slices beats an index per byte.
 _SLICE_BYTES = 256
+
+
+class Growing(Generic[_D]):
+    """A one-dimensional array that is filled from the front.
+
+    Args:
+        dtype: of its numbers.
+        reserve: numbers to make room for. Room that is never filled is address space, not memory.
+    """
+
+    __slots__ = ("_data", "count")
+
+    def __init__(self, dtype: type[_D], reserve: int) -> None:
+        self._data = np.empty(reserve, dtype=dtype)
+        self.count = 0
+        """Numbers so far."""
+
+    def append(self, values: NDArray[_D]) -> None:
+        """Add numbers behind those that are there."""
+        stop = self.count + len(values)
+        if stop > len(self._data):
+            larger = np.empty(stop + stop // 4, dtype=self._data.dtype)
+            larger[: self.count] = self._data[: self.count]
+            self._data = larger
+        self._data[self.count : stop] = values
+        self.count = stop
+
+    @property
+    def values(self) -> NDArray[_D]:
+        """What was added, without a copy."""
+        return self._data[: self.count]
 
 
 def offsets_of(sizes: I64) -> I64:

@@ -9,7 +9,7 @@ What it leaks: nothing; these are values in the memory of the key holder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,6 +25,15 @@ MAX_VALUE = 2_048
 
 Shape: TypeAlias = tuple[int, bool, bool]
 """Payload columns, whether there are positions, whether there are values."""
+
+Live: TypeAlias = Callable[[I64], Mask]
+"""Maps int64[n] ordinals to bool[n], true where the row is live."""
+
+
+def widest(shapes: Iterable[Shape]) -> Shape:
+    """The least shape that has room for all of some shapes."""
+    columns, positions, values = zip(*shapes, strict=True)
+    return max(columns), any(positions), any(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +160,24 @@ class PostingBatch:
             None if self.values is None else self.values.take(index),
         )
 
+    def where(self, mask: Mask) -> PostingBatch:
+        """The postings where `mask`, bool[n], is true."""
+        return self if mask.all() else self.take(np.flatnonzero(mask))
+
+    def widen(self, shape: Shape) -> PostingBatch:
+        """The same postings in a wider shape: zeros, no positions, empty values where they have none."""
+        columns, positioned, valued = shape
+        n, payload, positions, values = len(self), self.payload, self.positions, self.values
+        if columns > payload.shape[1]:
+            payload = np.zeros((n, columns), dtype=np.uint32)
+            payload[:, : self.payload.shape[1]] = self.payload
+        if positioned and positions is None:
+            nothing = np.zeros(n + 1, dtype=np.int64)
+            positions = Positions(np.zeros(0, dtype=np.uint32), nothing)
+        if valued and values is None:
+            values = Ragged.empty(n)
+        return PostingBatch(self.words, self.ordinals, payload, positions, values)
+
     @staticmethod
     def of(words: U64, ordinals: I64, values: Ragged | None = None) -> PostingBatch:
         """Postings without payload."""
@@ -203,6 +230,12 @@ class EncodedLists:
         sizes = np.diff(self.offsets)[index]
         data = take_ranges(self.data, self.offsets[:-1][index], sizes)
         return EncodedLists(self.words[index], data, offsets_of(sizes))
+
+    def between(self, start: int, stop: int) -> EncodedLists:
+        """The lists at positions `start` … `stop - 1`, without copying their bytes."""
+        offsets = self.offsets[start : stop + 1]
+        data = self.data[offsets[0] : offsets[-1]]
+        return EncodedLists(self.words[start:stop], data, offsets - offsets[0])
 
     @staticmethod
     def empty() -> EncodedLists:

@@ -21,6 +21,8 @@ many pages a term occupies, which `hashed` pads to classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from indexes.errors import IntegrityFailure
@@ -55,6 +57,50 @@ _POSITIONS = 1 << 3
 _COLUMNS = 7
 # Up to this many lists are decoded one by one, which has the smaller fixed cost.
 _FEW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ListHead:
+    """What the first bytes of a list say.
+
+    Attributes:
+        shape: of its postings.
+        count: how many there are, at least one.
+        start: the byte at which their columns begin.
+    """
+
+    shape: Shape
+    count: int
+    start: int
+
+    def encode(self) -> bytes:
+        """The bytes of a head with this shape and count."""
+        columns, positions, valued = self.shape
+        kind = columns | (_POSITIONS if positions else 0) | (_VALUED if valued else _PLAIN)
+        if self.count == 1:
+            return bytes([kind | _SINGLE])
+        return bytes([kind]) + varint.encode(np.array([self.count], dtype=np.uint64))[0].tobytes()
+
+    @staticmethod
+    def read(raw: U8) -> ListHead:
+        """The head of an encoded list, uint8[n].
+
+        Raises:
+            IntegrityFailure: there is none, or the list is too short for its count.
+        """
+        if not len(raw) or int(raw[0]) > 0x7F or int(raw[0]) & _LAYOUT_MASK not in _LAYOUTS:
+            raise IntegrityFailure
+        kind, count, start = int(raw[0]), 1, 1
+        if not kind & _SINGLE:
+            stops = np.flatnonzero(raw[1 : 1 + varint.MAX_BYTES] < 0x80)
+            if not len(stops):
+                raise IntegrityFailure
+            start = int(stops[0]) + 2
+            count = int(varint.decode(raw[1:start])[0][0])
+        if not 0 < count < len(raw):
+            raise IntegrityFailure
+        shape = kind & _COLUMNS, bool(kind & _POSITIONS), kind & _LAYOUT_MASK == _VALUED
+        return ListHead(shape, count, start)
 
 
 def encode(batch: PostingBatch) -> EncodedLists:
@@ -105,7 +151,7 @@ def encode(batch: PostingBatch) -> EncodedLists:
         if len(body) > 1:
             place += step
     if positions is not None:
-        values[range_index(starts[1:] - extra, extra)] = _position_gaps(positions)
+        values[range_index(starts[1:] - extra, extra)] = position_gaps(positions)
     data, ends = varint.encode(values)
     offsets = np.zeros(len(starts), dtype=np.int64)
     offsets[1:] = ends[starts[1:] - 1]
@@ -150,13 +196,13 @@ def decode(data: bytes) -> DecodedList:
     ordinals = np.cumsum(body[0].view(np.int64))
     if ordinals[0] < 0 or int(body[0].max()) >> 63 or ordinals[-1] < 0:
         raise IntegrityFailure
-    payload = _narrow(body[1 : 1 + columns]).T
+    payload = narrow(body[1 : 1 + columns]).T
     positions = None
     if kind & _POSITIONS:
-        positions = _positions_from(body[1 + columns], values[stop:])
+        positions = positions_from(body[1 + columns], values[stop:])
     elif stop != len(values):
         raise IntegrityFailure
-    kept = _values_from(body[-1], raw[stream:]) if valued else None
+    kept = values_from(body[-1], raw[stream:]) if valued else None
     return DecodedList(ordinals, payload, positions, kept)
 
 
@@ -189,7 +235,7 @@ def _stream_bytes(raw: U8) -> int:
     return int(stops[integers - 1])
 
 
-def _values_from(sizes: U64, flat: U8) -> Ragged:
+def values_from(sizes: U64, flat: U8) -> Ragged:
     """Values from their sizes and the bytes of all of them."""
     if int(sizes.max()) > MAX_VALUE:
         raise IntegrityFailure
@@ -298,7 +344,12 @@ def counts(lists: EncodedLists) -> I64:
     return result
 
 
-def _position_gaps(positions: Positions) -> U64:
+def position_gaps(positions: Positions) -> U64:
+    """The first position of each posting, then differences: uint64[total].
+
+    Raises:
+        ValueError: positions that do not ascend within a posting.
+    """
     flat = positions.flat.astype(np.int64)
     gaps = flat.copy()
     gaps[1:] -= flat[:-1]
@@ -309,7 +360,7 @@ def _position_gaps(positions: Positions) -> U64:
     return gaps.view(np.uint64)
 
 
-def _positions_from(sizes: U64, gaps: U64) -> Positions:
+def positions_from(sizes: U64, gaps: U64) -> Positions:
     """Positions of postings from their counts and the flat gaps of all of them."""
     if len(sizes) and int(sizes.max()) > len(gaps):
         raise IntegrityFailure
@@ -319,10 +370,11 @@ def _positions_from(sizes: U64, gaps: U64) -> Positions:
     total = np.cumsum(gaps)
     before = np.concatenate((np.zeros(1, dtype=np.uint64), total))[offsets[:-1]]
     flat = total - np.repeat(before, sizes.view(np.int64))
-    return Positions(_narrow(flat), offsets)
+    return Positions(narrow(flat), offsets)
 
 
-def _narrow(values: U64) -> U32:
+def narrow(values: U64) -> U32:
+    """The same numbers as uint32; IntegrityFailure when one is too large."""
     if values.size and int(values.max()) >> 32:
         raise IntegrityFailure
     return values.astype(np.uint32)
@@ -374,16 +426,16 @@ def _explode_shape(
     payload = np.empty((len(place), columns), dtype=np.uint32)
     for column in range(columns):
         place = place + step
-        payload[:, column] = _narrow(values[place])
+        payload[:, column] = narrow(values[place])
     positions = kept = None
     if has_positions:
         place = place + step
         sizes = values[place]
         if (offsets_of(sizes.view(np.int64))[offsets_of(count)] != offsets_of(rest)).any():
             raise IntegrityFailure
-        positions = _positions_from(sizes, values[range_index(stop - rest, rest)])
+        positions = positions_from(sizes, values[range_index(stop - rest, rest)])
     if tail is not None:
-        kept = _values_from(values[place + step], tail.data)
+        kept = values_from(values[place + step], tail.data)
         if (kept.offsets[offsets_of(count)] != tail.offsets).any():
             raise IntegrityFailure
     index = np.repeat(chosen, count)

@@ -26,24 +26,15 @@ from indexes.errors import IntegrityFailure
 from indexes.keys import Key, pack_context
 from indexes.multimap import postings
 from indexes.multimap.arrays import I64, U8, U64, offsets_of, take_ranges
-from indexes.multimap.entries import (
-    FIXED_BYTES,
-    HEAD_BYTES,
-    HEAD_MARK,
-    INLINE_BYTES,
-    Blocks,
-    Heads,
-    find_entry,
-    head_fields,
-    write_blocks,
-)
+from indexes.multimap.entries import HEAD_MARK, Blocks, Heads, find_entry, head_fields
+from indexes.multimap.hashed_pages import VERSION, HashedLayout
 from indexes.multimap.paging import (
     SCAN_PAGES,
     PageReader,
     ReadPages,
     chain_class,
     octave,
-    seal_pages,
+    seal_made,
     shuffle,
 )
 from indexes.multimap.placement import (
@@ -52,17 +43,15 @@ from indexes.multimap.placement import (
     bucket_number,
     bucket_numbers,
     chain_spans,
-    place_entries,
     place_key,
-    place_long,
 )
 from indexes.multimap.postings import EncodedLists
+from indexes.multimap.scanning import ScannedLists
 from indexes.multimap.segment import HASHED, BuiltSegment, SegmentInfo
 from indexes.prf import BlockCipher
 from indexes.seal import PAGE_USABLE, PageSealer
 
 _PAGE_KIND = b"hash"
-_VERSION = 1
 # Up to this many words are looked up one by one, which has the smaller fixed cost.
 _FEW = 8
 
@@ -83,55 +72,21 @@ def build(lists: EncodedLists, key: Key, table: int, segment: int) -> BuiltSegme
     Raises:
         ValueError: a list of 2³² postings or bytes.
     """
-    frequencies = postings.counts(lists)
-    sizes = np.diff(lists.offsets)
-    long = np.flatnonzero(sizes > INLINE_BYTES)
-    marks = np.where(sizes > INLINE_BYTES, HEAD_MARK, sizes).astype(np.uint8)
-    cost = np.where(sizes > INLINE_BYTES, HEAD_BYTES, sizes) + FIXED_BYTES
-
-    place = place_entries(cost, lists.words, key)
-    pages, offsets, used = place_long(sizes[long], place.buckets)
-    heads = Heads(frequencies[long], sizes[long], pages, offsets)
-    # Payloads are gathered from one buffer: the lists, and behind them the heads.
-    source = np.concatenate((lists.data, heads.encode()))
-    starts = lists.offsets[:-1].copy()
-    starts[long] = len(lists.data) + HEAD_BYTES * np.arange(len(long))
-
-    def payload(entries: I64) -> U8:
-        return take_ranges(source, starts[entries], cost[entries] - FIXED_BYTES)
-
-    header = np.zeros((place.header_pages, PAGE_USABLE), dtype=np.uint8)
-    flat = header.reshape(-1)
-    flat[:2].view("<u2")[0] = _VERSION
-    flat[4:8].view("<u4")[0] = len(place.stash)
-    flat[8:24].view("<u8")[:] = len(lists), int(frequencies.sum())
-    base, count = np.array([HEADER_BYTES]), np.array([len(place.stash)])
-    write_blocks(
-        flat, base, count, lists.words[place.stash], marks[place.stash], payload(place.stash)
-    )
-
-    body = np.zeros((place.buckets + used, PAGE_USABLE), dtype=np.uint8)
-    flat = body.reshape(-1)
-    body.view("<u2")[: place.buckets, 0] = place.counts
-    bases = np.arange(place.buckets, dtype=np.int64) * PAGE_USABLE + BUCKET_BASE
-    kept = place.kept
-    write_blocks(flat, bases, place.counts, lists.words[kept], marks[kept], payload(kept))
-    targets = (pages * PAGE_USABLE + offsets).tolist()
-    for at, i in zip(targets, long.tolist(), strict=True):
-        flat[at : at + int(sizes[i])] = lists.data[lists.offsets[i] : lists.offsets[i + 1]]
-
+    layout = HashedLayout(lists, key)
+    header = layout.header()
     info = SegmentInfo(
         segment=segment,
         kind=HASHED,
         index=0,
-        salt=place.salt,
-        pages=octave(len(header) + len(body)),
+        salt=layout.salt,
+        pages=octave(len(header) + layout.used),
         header_pages=len(header),
-        postings=int(frequencies.sum()),
-        extra=(place.buckets,),
+        postings=layout.postings,
+        extra=(layout.buckets,),
     )
     shuffled = shuffle(_shuffle_key(key, info), info.pages - len(header))
-    return BuiltSegment(info, seal_pages(_sealer(key, table, info), header, body, shuffled))
+    sealer = _sealer(key, table, info)
+    return BuiltSegment(info, seal_made(sealer, header, layout.used, layout.pages, shuffled))
 
 
 class HashedReader:
@@ -241,31 +196,45 @@ class HashedReader:
         return result[np.searchsorted(wanted, words)]
 
     def all_lists(self) -> EncodedLists:
-        """Every list of the segment, for merges and checks; reads all pages in page order.
+        """Every list of the segment, for checks; reads all pages in page order.
 
         Raises:
-            IntegrityFailure: also when a list lies in a bucket that is not its own, or when the lists
-                are not as many as the header says.
+            IntegrityFailure: as `scan` and what it gives do.
         """
-        stash = self._stash_blocks()
-        body = self._scan()
-        bases = np.arange(self._buckets, dtype=np.int64) * PAGE_USABLE + BUCKET_BASE
-        counts = body[: self._buckets].view("<u2")[:, 0].astype(np.int64)
-        limits = bases - BUCKET_BASE + PAGE_USABLE
-        blocks = Blocks(body.reshape(-1), bases, limits, counts)
-        rows, words, starts, marks = blocks.all()
-        if (self._bucket_numbers(words) != rows).any():
+        part = self.scan(0).part(0, 0)
+        if not part.long:
+            return part.lists
+        words = np.array([word for word, _ in part.long], dtype=np.uint64)
+        sizes = np.array([len(one) for _, one in part.long], dtype=np.int64)
+        data = np.concatenate([part.lists.data, *(one for _, one in part.long)])
+        sizes = np.concatenate((np.diff(part.lists.offsets), sizes))
+        words = np.concatenate((part.lists.words, words))
+        return _sorted_lists(EncodedLists(words, data, offsets_of(sizes)))
+
+    def scan(self, bits: int) -> ScannedLists:
+        """Every list of the segment, encoded, to be taken in 2^bits ranges of words.
+
+        Reads all pages in page order, which says nothing of the order of words, and keeps what is on
+        them.
+
+        Raises:
+            IntegrityFailure: also when a list lies in a bucket that is not its own.
+        """
+        if self._buckets > self._pages.body_pages:
             raise IntegrityFailure
-        _, stash_words, stash_starts, stash_marks = stash.all()
-        parts = [
-            _Found(words, blocks.data, starts, marks),
-            _Found(stash_words, stash.data, stash_starts, stash_marks),
-        ]
-        lists = _sorted_lists(self._complete(parts, body))
-        expected = self._pages.header()[8:24].view("<u8")
-        if len(lists) != int(expected[0]) or int(postings.counts(lists).sum()) != int(expected[1]):
-            raise IntegrityFailure
-        return lists
+        header = self._pages.header()
+        lists, count = header[8:24].view("<u8").tolist()
+        scanned = ScannedLists(bits, self._buckets, self._pages.body_pages, (lists, count))
+        scanned.keep(self._stash_blocks())
+        for logical, pages in self._pages.body_pieces():
+            inside = np.flatnonzero(logical < self._buckets)
+            blocks = _blocks_of(pages[inside])
+            rows, words, _, _ = blocks.all()
+            if (self._bucket_numbers(words) != logical[inside][rows]).any():
+                raise IntegrityFailure
+            scanned.keep(blocks)
+            scanned.keep_long(logical, pages)
+        return scanned
 
     def _buckets_of(self, words: U64) -> tuple[U64, I64, I64]:
         """Distinct words ascending, the row of each in the buckets, the distinct buckets."""
@@ -277,15 +246,12 @@ class HashedReader:
         return bucket_numbers(self._place, words, self._buckets)
 
     def _bucket_blocks(self, buckets: I64) -> Blocks:
-        pages = self._pages.body(buckets)
-        counts = pages.view("<u2")[:, 0].astype(np.int64)
-        edges = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE
-        return Blocks(pages.reshape(-1), edges + BUCKET_BASE, edges + PAGE_USABLE, counts)
+        return _blocks_of(self._pages.body(buckets))
 
     def _stash_blocks(self) -> Blocks:
         if self._stash is None:
             header = self._pages.header()
-            if int(header[:2].view("<u2")[0]) != _VERSION:
+            if int(header[:2].view("<u2")[0]) != VERSION:
                 raise IntegrityFailure
             count = np.array([int(header[4:8].view("<u4")[0])])
             limit = np.array([len(header)])
@@ -296,13 +262,7 @@ class HashedReader:
         found, starts, marks = blocks.find(rows, words)
         return _Found(words[found], blocks.data, starts, marks)
 
-    def _scan(self) -> U8:
-        count = self._pages.body_pages
-        if self._buckets > count:
-            raise IntegrityFailure
-        return self._pages.body_scan()
-
-    def _complete(self, parts: list[_Found], body: U8 | None = None) -> EncodedLists:
+    def _complete(self, parts: list[_Found]) -> EncodedLists:
         """Joins inline lists and the lists on slot and chain pages, in no order."""
         words = [part.words[part.inline] for part in parts]
         lists = [part.lists() for part in parts]
@@ -311,27 +271,22 @@ class HashedReader:
             if not len(heads.size):
                 continue
             words.append(part.words[~part.inline])
-            lists.append(self._long_lists(part.words[~part.inline], heads, body))
+            lists.append(self._long_lists(part.words[~part.inline], heads))
         data = np.concatenate([part.data for part in lists])
         sizes = np.concatenate([np.diff(part.offsets) for part in lists])
         return EncodedLists(np.concatenate(words), data, offsets_of(sizes))
 
-    def _long_lists(self, words: U64, heads: Heads, body: U8 | None) -> EncodedLists:
+    def _long_lists(self, words: U64, heads: Heads) -> EncodedLists:
         spans = chain_spans(heads.size)
         if (heads.page + spans > self._pages.body_pages).any() or (heads.size < 1).any():
             raise IntegrityFailure
         if (heads.offset + heads.size > spans * PAGE_USABLE).any():
             raise IntegrityFailure
-        if body is not None:
-            first, pages = heads.page, body
-        else:
-            # The padding of a chain is read as well, so that its exact length stays hidden.
-            numbers = np.unique(
-                np.concatenate(
-                    [np.arange(p, p + s) for p, s in zip(heads.page, spans, strict=True)]
-                )
-            )
-            first, pages = np.searchsorted(numbers, heads.page), self._pages.body(numbers)
+        # The padding of a chain is read as well, so that its exact length stays hidden.
+        numbers = np.unique(
+            np.concatenate([np.arange(p, p + s) for p, s in zip(heads.page, spans, strict=True)])
+        )
+        first, pages = np.searchsorted(numbers, heads.page), self._pages.body(numbers)
         starts = first * PAGE_USABLE + heads.offset
         data = take_ranges(pages.reshape(-1), starts, heads.size)
         return EncodedLists(words, data, offsets_of(heads.size))
@@ -358,6 +313,13 @@ class _Found:
     def heads(self) -> Heads:
         """The heads of the others, in order."""
         return Heads.decode(self._data, self._starts[~self.inline])
+
+
+def _blocks_of(pages: U8) -> Blocks:
+    """The blocks of bucket pages."""
+    counts = pages.view("<u2")[:, 0].astype(np.int64)
+    edges = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE
+    return Blocks(pages.reshape(-1), edges + BUCKET_BASE, edges + PAGE_USABLE, counts)
 
 
 def bucket_pages(info: SegmentInfo, key: Key) -> I64:

@@ -1,10 +1,13 @@
 """Merging sorted entries, and the policy of which segments to merge.
 
-Posting lists are merged by `postings.merge`.
+`joining` merges posting lists, `sorted_merge` runs of sorted entries that do not fit in memory.
 
 Segments form tiers by their number of postings, as in a log-structured merge tree (O'Neil et al.,
-Acta Informatica 33, 1996): tier 0 below 16 Ki postings, then a factor of 4 a tier. `choose` keeps every
-kind and index at no more than 8 segments, so that with one more being added a lookup meets at most 9.
+Acta Informatica 33, 1996): tier 0 below 16 Ki postings, then a factor of 4 a tier. What merging in steps
+makes is bounded, so that one step takes about a second and a segment fits in memory: a segment that has
+more than half of a limit is full and left alone. `choose` keeps every kind and index at no more than 8
+segments that are not full. A lookup among n postings thus meets 8 segments, one that is being added,
+and at most 2n / 2²⁰ full ones before a `VACUUM`, 2n / 2²⁵ after it.
 
 What it leaks: when a merge happens, and the page classes of what went in and came out. A store sees
 that anyway. Which postings died is not visible beyond the sizes.
@@ -13,7 +16,8 @@ that anyway. Which postings died is not visible beyond the sizes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -42,8 +46,42 @@ class Sized(Protocol):
     def postings(self) -> int:
         """Postings, dead ones included."""
 
+    @property
+    def pages(self) -> int:
+        """Pages, dummies included."""
+
 
 _S = TypeVar("_S", bound=Sized)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much may be merged into one segment.
+
+    Attributes:
+        postings: of all that is merged, dead ones included.
+        pages: the same, in pages of 4,016 bytes; entries with long values or many positions take more.
+    """
+
+    postings: int
+    pages: int
+
+    def holds(self, infos: Iterable[Sized]) -> bool:
+        """Whether these together are within the limit."""
+        listed = list(infos)
+        postings, pages = _postings(listed), sum(info.pages for info in listed)
+        return postings <= self.postings and pages <= self.pages
+
+    def full(self, info: Sized) -> bool:
+        """Whether a segment has more than half of what is allowed: any two others can be merged."""
+        return info.postings > self.postings // 2 or info.pages > self.pages // 2
+
+
+STEP: Final = Limit(1 << 20, 1 << 13)
+"""What one step after a commit merges: about a million postings, or 32 MiB."""
+
+MOST: Final = Limit(1 << 25, 1 << 16)
+"""What `VACUUM` merges into one segment: 33 million postings, or 256 MiB. Merging holds it in memory."""
 
 
 def merge_entries(sources: Iterable[SortedEntries], live: Live | None = None) -> SortedEntries:
@@ -94,52 +132,88 @@ def _equal_to_previous(values: Ragged, places: I64) -> Mask:
     return equal
 
 
-def choose(infos: Sequence[_S]) -> list[list[_S]]:
+def choose(infos: Sequence[_S], limit: Limit = STEP) -> list[list[_S]]:
     """Which segments to merge now: disjoint groups of at least two, each to become one segment.
 
-    For every (kind, index) on its own, after merging: tier 0 holds at most one segment, every further
-    tier fewer than 4, and all tiers together at most 8. Sizes of merged segments are taken as sums,
-    so segments that shrink by dropping dead postings are met again by the next call. Liveness segments
-    are left alone: the newest entry of a block replaces older ones, so they are not merged by size.
+    Full segments aside, for every (kind, index) on its own, after merging: tier 0 holds at most one
+    segment, every further tier fewer than 4, and all tiers together at most 8, unless one more merge
+    would pass the limit. Sizes of merged segments are taken as sums, so segments that shrink by dropping
+    dead postings are met again by the next call. Liveness segments are left alone: the newest entry of a
+    block replaces older ones, so they are not merged by size.
     """
-    families: dict[tuple[int, int], list[_S]] = {}
+    groups = []
+    for family in families(infos):
+        loose = [[info] for info in family if not limit.full(info)]
+        groups += [group for group in _settle(loose, limit) if len(group) > 1]
+    return groups
+
+
+def families(infos: Iterable[_S]) -> list[list[_S]]:
+    """Segments of one kind and index together, in the order of their first ones, liveness apart."""
+    found: dict[tuple[int, int], list[_S]] = {}
     for info in infos:
         if info.kind != LIVENESS:
-            families.setdefault((info.kind, info.index), []).append(info)
-    groups = []
-    for family in families.values():
-        groups += [group for group in _settle([[info] for info in family]) if len(group) > 1]
+            found.setdefault((info.kind, info.index), []).append(info)
+    return list(found.values())
+
+
+def pack(family: Sequence[_S], limit: Limit = MOST) -> list[list[_S]]:
+    """All segments of a kind and index in groups within a limit, each to become one segment.
+
+    The largest first, each into the first group that has room: no two groups could be one, and a segment
+    above the limit is alone.
+    """
+    groups: list[list[_S]] = []
+    for info in sorted(family, key=lambda one: one.pages, reverse=True):
+        group = next((one for one in groups if limit.holds([*one, info])), None)
+        if group is None:
+            groups.append([info])
+        else:
+            group.append(info)
     return groups
 
 
 def tier(count: int) -> int:
     """The tier of a segment with `count` postings."""
-    result, limit = 0, SMALLEST_TIER
-    while count >= limit:
-        result, limit = result + 1, limit * FAN_OUT
+    result, most = 0, SMALLEST_TIER
+    while count >= most:
+        result, most = result + 1, most * FAN_OUT
     return result
 
 
-def _settle(groups: list[list[_S]]) -> list[list[_S]]:
-    """Joins groups until every tier and the total are within bounds."""
+def _settle(groups: list[list[_S]], limit: Limit) -> list[list[_S]]:
+    """Joins groups until no tier, nor all of them together, are too many."""
+    done: list[list[_S]] = []
     while True:
         groups.sort(key=_postings)
         tiers: dict[int, list[list[_S]]] = {}
         for group in groups:
             tiers.setdefault(tier(_postings(group)), []).append(group)
-        full = [
+        crowded = [
             members
             for number, members in sorted(tiers.items())
             if len(members) >= (FAN_OUT if number else 2)
         ]
-        if full:
-            joined = full[0]
+        if crowded:
+            joined = crowded[0]
         elif len(groups) > MOST_SEGMENTS:
             joined = _smallest(groups)
         else:
-            return groups
+            return [*done, *groups]
+        joined = _within(joined, limit)
         rest = [group for group in groups if not any(group is member for member in joined)]
-        groups = [*rest, [info for group in joined for info in group]]
+        made = [info for group in joined for info in group]
+        large = not limit.holds([*made, *made])
+        groups = rest if large else [*rest, made]
+        done += [made] if large else []
+
+
+def _within(groups: list[list[_S]], limit: Limit) -> list[list[_S]]:
+    """As many of the groups, which ascend by size, as may be joined; two always may."""
+    for count in range(len(groups), 2, -1):
+        if limit.holds(info for group in groups[:count] for info in group):
+            return groups[:count]
+    return groups[:2]
 
 
 def _smallest(groups: list[list[_S]]) -> list[list[_S]]:
@@ -156,5 +230,5 @@ def _smallest(groups: list[list[_S]]) -> list[list[_S]]:
     return groups[:count]
 
 
-def _postings(group: Sequence[Sized]) -> int:
+def _postings(group: Iterable[Sized]) -> int:
     return sum(info.postings for info in group)

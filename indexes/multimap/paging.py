@@ -22,8 +22,13 @@ from indexes.seal import PAGE_USABLE, PageSealer
 ReadPages = Callable[[list[int]], list[bytes]]
 """Fetches sealed pages by number, in the asked order; the numbers are distinct and ascend."""
 
+MakePages = Callable[[I64], U8]
+"""Gives plain body pages at logical numbers int64[n]: uint8[n, 4016]."""
+
 WHOLE = 16
 """Segments of at most this many pages are read whole."""
+
+_BLOCK_PAGES = 1024
 
 SCAN_PAGES = 256
 """Pages a read when a whole segment is scanned (1 MiB)."""
@@ -63,14 +68,88 @@ def seal_pages(
 
     The permutation `shuffled`, int64[total - h], covers all body pages; those past b are dummies.
     """
+    return seal_made(sealer, header, len(body), lambda logical: body[logical], shuffled)
+
+
+def seal_made(
+    sealer: PageSealer, header: U8, used: int, make: MakePages, shuffled: I64
+) -> Iterator[tuple[int, bytes]]:
+    """`seal_pages` of body pages that are made when their turn comes, 256 at a time.
+
+    Args:
+        sealer: of the segment.
+        header: uint8[h, 4016].
+        used: body pages that are no dummies.
+        make: gives body pages at distinct logical numbers below `used`.
+        shuffled: int64[total - h], a permutation of all body pages.
+    """
     for number, page in enumerate(header):
         yield number, sealer.seal(number, page.tobytes())
-    dummy = bytes(PAGE_USABLE)
-    logical_at = np.argsort(shuffled).tolist()
-    for place, logical in enumerate(logical_at):
-        number = len(header) + place
-        plain = body[logical].tobytes() if logical < len(body) else dummy
-        yield number, sealer.seal(number, plain)
+    logical_at = np.argsort(shuffled)
+    for first in range(0, len(logical_at), SCAN_PAGES):
+        logical = logical_at[first : first + SCAN_PAGES]
+        pages = np.zeros((len(logical), PAGE_USABLE), dtype=np.uint8)
+        real = np.flatnonzero(logical < used)
+        if len(real):
+            pages[real] = make(logical[real])
+        raw = pages.tobytes()
+        for place in range(len(logical)):
+            number = len(header) + first + place
+            plain = raw[place * PAGE_USABLE : (place + 1) * PAGE_USABLE]
+            yield number, sealer.seal(number, plain)
+
+
+class PageSpool:
+    """Plain pages by number, kept in memory: those a segment was read of, or those one will be sealed of.
+
+    Args:
+        count: pages that are there from the beginning, to be filled by `put`.
+    """
+
+    __slots__ = ("_blocks", "_firsts", "count")
+
+    def __init__(self, count: int = 0) -> None:
+        self._firsts = list(range(0, count, _BLOCK_PAGES))
+        self._blocks = [
+            np.empty((min(_BLOCK_PAGES, count - first), PAGE_USABLE), dtype=np.uint8)
+            for first in self._firsts
+        ]
+        self.count = count
+        """Pages so far."""
+
+    def add(self, pages: U8) -> None:
+        """Append uint8[n, 4016]."""
+        if len(pages):
+            self._blocks.append(pages)
+            self._firsts.append(self.count)
+            self.count += len(pages)
+
+    def put(self, numbers: I64, pages: U8) -> None:
+        """Fill pages that are there."""
+        for block, here in self._by_block(numbers):
+            self._blocks[block][numbers[here] - self._firsts[block]] = pages[here]
+
+    def take(self, numbers: I64) -> U8:
+        """The pages with these numbers, in that order: uint8[n, 4016]."""
+        result = np.empty((len(numbers), PAGE_USABLE), dtype=np.uint8)
+        for block, here in self._by_block(numbers):
+            result[here] = self._blocks[block][numbers[here] - self._firsts[block]]
+        return result
+
+    def heads(self, size: int) -> U8:
+        """The first bytes of every page: uint8[count, size]."""
+        return np.concatenate([np.empty((0, size), np.uint8), *(b[:, :size] for b in self._blocks)])
+
+    def forget(self, before: int) -> None:
+        """Free blocks of pages that all have lower numbers; they must not be asked for again."""
+        for block, first in enumerate(self._firsts):
+            if first + len(self._blocks[block]) <= before:
+                self._blocks[block] = np.empty((0, PAGE_USABLE), dtype=np.uint8)
+
+    def _by_block(self, numbers: I64) -> Iterator[tuple[int, I64]]:
+        blocks = np.searchsorted(self._firsts, numbers, side="right") - 1
+        for block in np.unique(blocks).tolist():
+            yield block, np.flatnonzero(blocks == block)
 
 
 class PageReader:

@@ -9,18 +9,20 @@ many pages a term occupies, which `hashed` pads to classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from indexes.multimap.arrays import I64, Mask, offsets_of
+from indexes.multimap.arrays import offsets_of
 from indexes.multimap.batches import (
     DecodedList,
     EncodedLists,
+    Live,
     Positions,
     PostingBatch,
     Ragged,
     Shape,
+    widest,
 )
 from indexes.multimap.coding import counts, decode, encode, explode, explode_indexed
 
@@ -41,9 +43,6 @@ __all__ = [
     "merge",
 ]
 
-Live = Callable[[I64], Mask]
-"""Maps int64[n] ordinals to bool[n], true where the row is live."""
-
 
 def encode_batches(batches: Iterable[PostingBatch]) -> EncodedLists:
     """Encodes batches of any shapes together, such as the postings of many deltas."""
@@ -63,12 +62,8 @@ def merge(sources: Iterable[EncodedLists], live: Live | None = None) -> EncodedL
     """
     batches = []
     for source in sources:
-        for batch in explode(source):
-            alive = None if live is None else live(batch.ordinals)
-            if alive is None or alive.all():
-                batches.append(batch)
-            else:
-                batches.append(batch.take(np.flatnonzero(alive)))
+        found = explode(source)
+        batches += found if live is None else [batch.where(live(batch.ordinals)) for batch in found]
     return encode_batches(batches)
 
 
@@ -94,22 +89,7 @@ def combine(parts: Sequence[EncodedLists]) -> EncodedLists:
     if not same.any():
         return joined.take(order)
     clash = np.concatenate(([False], same)) | np.concatenate((same, [False]))
-    merged = _encode_widened(explode(joined.take(order[clash])))
+    batches = explode(joined.take(order[clash]))
+    shape = widest(batch.shape for batch in batches)
+    merged = encode(PostingBatch.join([batch.widen(shape) for batch in batches]))
     return combine([joined.take(order[~clash]), merged])
-
-
-def _encode_widened(batches: Sequence[PostingBatch]) -> EncodedLists:
-    columns = max(batch.payload.shape[1] for batch in batches)
-    positions = any(batch.positions is not None for batch in batches)
-    values = any(batch.values is not None for batch in batches)
-    wide = []
-    for batch in batches:
-        payload = np.zeros((len(batch), columns), dtype=np.uint32)
-        payload[:, : batch.payload.shape[1]] = batch.payload
-        kept = batch.positions
-        if positions and kept is None:
-            nothing = np.zeros(len(batch) + 1, dtype=np.int64)
-            kept = Positions(np.zeros(0, dtype=np.uint32), nothing)
-        held = Ragged.empty(len(batch)) if values and batch.values is None else batch.values
-        wide.append(PostingBatch(batch.words, batch.ordinals, payload, kept, held))
-    return encode(PostingBatch.join(wide))

@@ -24,16 +24,26 @@ import numpy as np
 from indexes.errors import IntegrityFailure
 from indexes.keys import Key, pack_context
 from indexes.multimap.batches import SortedEntries
-from indexes.multimap.paging import PageReader, ReadPages, octave, seal_pages, shuffle
+from indexes.multimap.paging import (
+    PageReader,
+    PageSpool,
+    ReadPages,
+    octave,
+    seal_made,
+    shuffle,
+)
 from indexes.multimap.segment import SORTED, BuiltSegment, SegmentInfo
+from indexes.multimap.sorted_merge import SortedRun
 from indexes.multimap.sorted_pages import (
     FANOUT,
     FENCE_BASE,
     FENCE_BYTES,
     Bound,
-    data_pages,
+    PackedEntries,
     decode_pages,
     fence_pages,
+    in_order,
+    pack,
     position,
     sort_entries,
 )
@@ -71,31 +81,37 @@ def build(
     if len(entries) and int(entries.ordinals.min()) < 0:
         raise ValueError("an ordinal is negative")
     valued = entries.values is not None
-    data, fences = data_pages(sort_entries(entries, width), width)
-    levels = [data]
+    packed = pack([sort_entries(entries, width)], width, valued=valued)
+    return seal(packed, key, table, segment, index)
+
+
+def seal(packed: PackedEntries, key: Key, table: int, segment: int, index: int) -> BuiltSegment:
+    """A new segment of entries that are packed already; the arguments are those of `build`."""
+    fences, spool = packed.fences, packed.pages
     while len(fences) > FANOUT:
-        page, fences = fence_pages(fences)
-        levels.append(page)
+        pages, fences = fence_pages(fences)
+        spool.add(pages)
     header = np.zeros((1, PAGE_USABLE), dtype=np.uint8)
     flat = header[0]
     flat[:2].view("<u2")[0] = _VERSION
     flat[4:8].view("<u4")[0] = len(fences)
-    flat[8:24].view("<u8")[:] = len(entries), len(data)
+    flat[8:24].view("<u8")[:] = packed.count, len(packed.fences)
     top = fences.view(np.uint8).reshape(-1)
     flat[_TOP_BASE : _TOP_BASE + len(top)] = top
-    body = np.concatenate(levels)
+    extra = packed.width, len(packed.fences)
     info = SegmentInfo(
         segment=segment,
         kind=SORTED,
         index=index,
         salt=os.urandom(32),
-        pages=octave(1 + len(body)),
+        pages=octave(1 + spool.count),
         header_pages=1,
-        postings=len(entries),
-        extra=(width, len(data), 1) if valued else (width, len(data)),
+        postings=packed.count,
+        extra=(*extra, 1) if packed.valued else extra,
     )
     shuffled = shuffle(_shuffle_key(key, info), info.pages - 1)
-    return BuiltSegment(info, seal_pages(_sealer(key, table, info), header, body, shuffled))
+    sealer = _sealer(key, table, info)
+    return BuiltSegment(info, seal_made(sealer, header, spool.count, spool.take, shuffled))
 
 
 class SortedReader:
@@ -182,16 +198,25 @@ class SortedReader:
         Raises:
             IntegrityFailure: also when entries are out of order, or not as many as declared.
         """
-        self._check_header()
-        body = self._pages.body_scan()
-        entries = decode_pages(body[: self._count], self._width, valued=self._valued)
-        high, low, ordinals = entries.keys[:, 0], entries.keys[:, 1], entries.ordinals
-        same_high = high[1:] == high[:-1]
-        rising = (high[1:] > high[:-1]) | (same_high & (low[1:] > low[:-1]))
-        ties = same_high & (low[1:] == low[:-1]) & (ordinals[1:] >= ordinals[:-1])
-        if len(ordinals) != self._entries or not (rising | ties).all():
+        run = self.scan()
+        pages = run.pages.take(np.arange(self._count, dtype=np.int64))
+        entries = decode_pages(pages, self._width, valued=self._valued)
+        if len(entries) != self._entries or not in_order(entries):
             raise IntegrityFailure
         return entries
+
+    def scan(self) -> SortedRun:
+        """All entries as they are packed, for merges; reads every page in page order.
+
+        The order of the pages read says nothing of the order of entries, as that of a merge going from
+        key to key would.
+        """
+        self._check_header()
+        spool = PageSpool(self._count)
+        for logical, pages in self._pages.body_pieces():
+            inside = np.flatnonzero(logical < self._count)
+            spool.put(logical[inside], pages[inside])
+        return SortedRun(spool, self._entries, self._width, self._valued)
 
     def pieces(self) -> Iterator[SortedEntries]:
         """All entries in no order, up to 1 MiB of pages at a time; reads every page in page order.

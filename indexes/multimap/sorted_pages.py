@@ -15,6 +15,8 @@ What it leaks: nothing by itself; the number of pages depends on how well the en
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -23,14 +25,18 @@ from indexes.errors import IntegrityFailure
 from indexes.multimap import varint
 from indexes.multimap.arrays import I64, U8, U64, offsets_of, order_by, put_ranges, take_ranges
 from indexes.multimap.batches import MAX_VALUE, Ragged, SortedEntries
+from indexes.multimap.paging import PageSpool
 from indexes.seal import PAGE_USABLE
+
+_AT_ONCE = 1 << 18
 
 FANOUT = 166
 """Most fences on a page, and in the header."""
 
 FENCE_BASE = 8
 FENCE_BYTES = 24
-_DATA_BASE = 32
+DATA_BASE = 32
+"""Bytes of a data page before its stream: what it says of its first entry."""
 
 Bound: TypeAlias = tuple[int, int]
 """An encoded key as (high, low), each in 0 … 2⁶⁴ - 1; low is 0 for 64-bit keys."""
@@ -96,7 +102,7 @@ def data_pages(entries: SortedEntries, width: int) -> tuple[U8, U64]:
     whole = pages.view("<u8")
     whole[:, 1:3] = keys[firsts]
     whole[:, 3] = ordinals[firsts]
-    starts = np.arange(len(firsts), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
+    starts = np.arange(len(firsts), dtype=np.int64) * PAGE_USABLE + DATA_BASE
     put_ranges(pages.reshape(-1), starts, stream, lengths)
     if values is not None:
         held = values.offsets[ends] - values.offsets[firsts]
@@ -107,6 +113,54 @@ def data_pages(entries: SortedEntries, width: int) -> tuple[U8, U64]:
     return pages, fences
 
 
+@dataclass(frozen=True, slots=True)
+class PackedEntries:
+    """Sorted entries as plain data pages.
+
+    Attributes:
+        pages: the data pages in order.
+        fences: uint64[p, 3], the fence of each page.
+        count: how many entries there are.
+        width: bytes of a key, 8 or 16.
+        valued: whether they have values.
+    """
+
+    pages: PageSpool
+    fences: U64
+    count: int
+    width: int
+    valued: bool
+
+
+def pack(chunks: Iterable[SortedEntries], width: int, *, valued: bool) -> PackedEntries:
+    """Packs entries that come in order, cutting them into pages as if all came at once.
+
+    Raises:
+        EncodingRefused: a value of more than 2,048 bytes.
+    """
+    spool, fences = PageSpool(), [np.zeros((0, 3), dtype=np.uint64)]
+    # The last page may have room for entries that are to come, so it is cut anew with them.
+    count, rest = 0, SortedEntries.empty()
+    for chunk in chunks:
+        for first in range(0, len(chunk), _AT_ONCE):
+            part = chunk.between(first, min(first + _AT_ONCE, len(chunk)))
+            if valued and part.values is None:
+                part = SortedEntries(part.keys, part.ordinals, Ragged.empty(len(part)))
+            entries = SortedEntries.join([rest, part])
+            pages, found = data_pages(entries, width)
+            spool.add(pages[:-1].copy())
+            last = int(found[-1, 2])
+            found[:, 2] += np.uint64(count)
+            fences.append(found[:-1])
+            count += last
+            rest = entries.take(np.arange(last, len(entries), dtype=np.int64))
+    pages, found = data_pages(rest, width)
+    found[:, 2] += np.uint64(count)
+    spool.add(pages)
+    joined = np.concatenate([*fences, found])
+    return PackedEntries(spool, joined, count + len(rest), width, valued)
+
+
 def _cuts(used: I64, values: I64) -> I64:
     """Where each page starts.
 
@@ -115,7 +169,7 @@ def _cuts(used: I64, values: I64) -> I64:
             is in its head, so it has no bytes in the stream.
         values: int64[n + 1], bytes of the values before each entry.
     """
-    room = PAGE_USABLE - _DATA_BASE
+    room = PAGE_USABLE - DATA_BASE
     both = used + values[1:]
     firsts, first = [], 0
     while first < len(used):
@@ -144,9 +198,9 @@ def decode_pages(pages: U8, width: int, *, valued: bool = False) -> SortedEntrie
     columns = key_columns + (2 if valued else 1)
     heads = pages.view("<u2")[:, :4].astype(np.int64)
     count, lengths, held = heads[:, 0], heads[:, 1], heads[:, 3]
-    if (count < 1).any() or (lengths + held > PAGE_USABLE - _DATA_BASE).any():
+    if (count < 1).any() or (lengths + held > PAGE_USABLE - DATA_BASE).any():
         raise IntegrityFailure
-    starts = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE + _DATA_BASE
+    starts = np.arange(len(pages), dtype=np.int64) * PAGE_USABLE + DATA_BASE
     stream, _ = varint.decode(take_ranges(pages.reshape(-1), starts, lengths))
     offsets = offsets_of(count)
     n, firsts = int(offsets[-1]), offsets[:-1]
@@ -194,6 +248,21 @@ def position(keys: U64, bound: Bound, after: bool) -> int:
     start = int(keys[:, 0].searchsorted(high, side="left"))
     stop = int(keys[:, 0].searchsorted(high, side="right"))
     return start + int(keys[start:stop, 1].searchsorted(low, side="right" if after else "left"))
+
+
+def entries_below(entries: SortedEntries, key: Bound, ordinal: int) -> int:
+    """How many ascending entries come before (key, ordinal)."""
+    start, stop = position(entries.keys, key, after=False), position(entries.keys, key, after=True)
+    return start + int(entries.ordinals[start:stop].searchsorted(ordinal, side="left"))
+
+
+def in_order(entries: SortedEntries) -> bool:
+    """Whether entries ascend by (key, ordinal)."""
+    high, low, ordinals = entries.keys[:, 0], entries.keys[:, 1], entries.ordinals
+    same_high = high[1:] == high[:-1]
+    rising = (high[1:] > high[:-1]) | (same_high & (low[1:] > low[:-1]))
+    ties = same_high & (low[1:] == low[:-1]) & (ordinals[1:] >= ordinals[:-1])
+    return bool((rising | ties).all())
 
 
 def _dense_rank(values: U64) -> tuple[U64, int]:

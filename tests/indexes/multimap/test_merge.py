@@ -12,7 +12,15 @@ from indexes.multimap import hashed, merge, postings
 from indexes.multimap import sorted as sorted_segments
 from indexes.multimap.batches import SortedEntries
 from indexes.multimap.hashed import HashedReader
-from indexes.multimap.merge import MOST_SEGMENTS, SMALLEST_TIER, choose, tier
+from indexes.multimap.merge import (
+    MOST_SEGMENTS,
+    SMALLEST_TIER,
+    STEP,
+    Limit,
+    choose,
+    pack,
+    tier,
+)
 from indexes.multimap.postings import PostingBatch
 from indexes.multimap.segment import HASHED, LIVENESS, SORTED
 from indexes.multimap.sorted import SortedReader
@@ -27,18 +35,29 @@ class Info:
     postings: int
     kind: int = HASHED
     index: int = 0
+    pages: int = 1
 
 
-def apply(infos: list[Info], shrink: float = 1.0) -> list[Info]:
+# Without steps, as if everything fitted into one.
+EVERYTHING = Limit(1 << 40, 1 << 40)
+
+
+def apply(infos: list[Info], shrink: float = 1.0, limit: Limit = EVERYTHING) -> list[Info]:
     """The segments after the merges that the policy asks for, until it asks for no more."""
-    while groups := choose(infos):
+    while groups := choose(infos, limit):
         members = [info for group in groups for info in group]
         assert len(members) == len({id(info) for info in members})
         assert all(len({(info.kind, info.index) for info in group}) == 1 for group in groups)
         assert all(len(group) > 1 for group in groups)
+        assert all(limit.holds(group) for group in groups)
         rest = [info for info in infos if not any(info is member for member in members)]
         infos = rest + [
-            Info(int(sum(info.postings for info in group) * shrink), group[0].kind, group[0].index)
+            Info(
+                int(sum(info.postings for info in group) * shrink),
+                group[0].kind,
+                group[0].index,
+                sum(info.pages for info in group),
+            )
             for group in groups
         ]
     return infos
@@ -77,8 +96,8 @@ def test_kinds_and_indexes_are_settled_apart(infos):
 def test_one_call_settles_everything():
     infos = [Info(20_000)] * 3 + [Info(100_000)] * 3 + [Info(500_000)] * 3
     infos = [Info(i.postings) for i in infos] + [Info(100), Info(19_000)]
-    assert choose(apply(infos)) == []
-    groups = choose(infos)
+    assert choose(apply(infos), EVERYTHING) == []
+    groups = choose(infos, EVERYTHING)
     assert len(infos) - sum(map(len, groups)) + len(groups) <= MOST_SEGMENTS
 
 
@@ -87,7 +106,7 @@ def test_writing_costs_a_few_times_the_data():
     written = 0
     for _ in range(2000):
         infos.append(Info(20_000))
-        while groups := choose(infos):
+        while groups := choose(infos, EVERYTHING):
             written += sum(info.postings for group in groups for info in group)
             infos = apply(infos)
     assert written / (2000 * 20_000) < 8
@@ -101,6 +120,32 @@ def test_settled_segments_are_left_alone():
             [Info(5), Info(6, SORTED, 1), Info(7, SORTED, 2), Info(1, LIVENESS), Info(1, LIVENESS)]
         )
         == []
+    )
+
+
+SEGMENTS = st.builds(Info, SIZES, st.just(HASHED), st.just(0), st.integers(1, 1 << 14))
+
+
+@given(st.lists(SEGMENTS, max_size=120))
+def test_steps_are_bounded_and_leave_few_segments(infos):
+    settled = apply(infos, limit=STEP)
+    assert len([info for info in settled if not STEP.full(info)]) <= MOST_SEGMENTS
+    assert sum(info.postings for info in settled) == sum(info.postings for info in infos)
+    total, pages = sum(i.postings for i in infos), sum(i.pages for i in infos)
+    most = 2 * total // STEP.postings + 2 * pages // STEP.pages
+    assert len(settled) <= MOST_SEGMENTS + most
+    # A full segment is never written again by a step.
+    assert all(any(info is one for one in settled) for info in infos if STEP.full(info))
+
+
+@given(st.lists(SEGMENTS, max_size=60))
+def test_everything_is_packed_into_as_few_segments_as_fit(infos):
+    limit = Limit(10**8, 1 << 15)
+    groups = pack(infos, limit)
+    assert sorted(map(id, (info for group in groups for info in group))) == sorted(map(id, infos))
+    assert all(len(group) == 1 or limit.holds(group) for group in groups)
+    assert not any(
+        limit.holds([*one, *two]) for at, one in enumerate(groups) for two in groups[:at]
     )
 
 
