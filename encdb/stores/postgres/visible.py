@@ -73,14 +73,14 @@ Condition: TypeAlias = tuple[str, list[Any]]
 
 def added(table: int, batch: wire.VisibleBatch) -> tuple[Any, ...]:
     """Parameters that write one batch."""
-    return table, batch.index, _number(batch.kind), _entries(batch), _values(batch)
+    return table, batch.index, _number(batch.kind), _numbers_of(batch), _values(batch)
 
 
 def _number(kind: wire.VisibleKind) -> int:
     return wire.VISIBLE_KINDS.index(kind) + 1
 
 
-def _entries(batch: wire.VisibleBatch) -> Numbers:
+def _numbers_of(batch: wire.VisibleBatch) -> Numbers:
     return Numbers(ids.entry_id(batch.index, label) for label, _ in batch.entries)
 
 
@@ -95,13 +95,13 @@ def stage(link: Link, request: wire.Stage, batch: wire.VisibleBatch) -> None:
         _copy(link, request, batch)
     except psycopg.errors.UniqueViolation:
         link.one("ROLLBACK TO fresh")
-        link.one(_UNSTAGE, request.table, request.stage, _entries(batch))
+        link.one(_UNSTAGE, request.table, request.stage, _numbers_of(batch))
         _copy(link, request, batch)
 
 
 def _copy(link: Link, request: wire.Stage, batch: wire.VisibleBatch) -> None:
     address, kind = (request.table, request.stage), _number(batch.kind)
-    rows = zip(_entries(batch), _values(batch), strict=True)
+    rows = zip(_numbers_of(batch), _values(batch), strict=True)
     link.copy(_STAGE, _STAGE_TYPES, ((*address, one, kind, value) for one, value in rows))
 
 
@@ -169,12 +169,7 @@ def _rows(request: wire.ReadVisible) -> Condition:
     if request.order == wire.NO_INDEX:
         text, values = _passing(request.table, request.tests)
         return f"SELECT label FROM ({text}) AS passed (label) ORDER BY label", values
-    text, values = _sortable(request.table, request.order)
-    if request.tests:
-        # Rows are read in order until enough have passed; IS TRUE keeps the test a hash table.
-        passing, more = _passing(request.table, request.tests)
-        text += f" AND (id & {_MASK} IN ({passing})) IS TRUE"
-        values += more
+    text, values = _passed(request.table, request.order, request.tests)
     direction = "DESC" if request.descending else "ASC"
     first = f"SELECT id & {_MASK} {text} ORDER BY value {direction} FETCH FIRST %s ROWS WITH TIES"
     ordered = f"SELECT label FROM ({first}) AS first (label) ORDER BY label"
@@ -202,68 +197,56 @@ def _side(side: wire.JoinSide, other: wire.JoinSide) -> Statement:
 
 
 def _passed(table: int, index: int, tests: Sequence[wire.VisibleTest]) -> Condition:
-    """FROM and WHERE of the entries of one index whose rows pass every test, found by their ids."""
-    text, values = _sortable(table, index)
-    if tests:
-        passing, more = _passing(table, tests)
-        text += f" AND id = ANY(ARRAY(SELECT label + %s FROM ({passing}) AS passed (label)))"
-        values += [ids.entry_id(index, 0), *more]
-    return text, values
-
-
-def _sortable(table: int, index: int) -> Condition:
-    """FROM and WHERE of all entries of one index with a B-tree."""
-    # The constants are those of the partial index, or it would not be used.
-    return "FROM {visible} WHERE tbl = %s AND idx = %s AND kind < 3", [table, index]
+    """FROM and WHERE of the entries of one index with a B-tree, of the rows that pass every test."""
+    return _entries(table, index, "kind < 3", _passing(table, tests) if tests else None)
 
 
 def _passing(table: int, tests: Sequence[wire.VisibleTest]) -> Condition:
-    """A query for the labels that pass every test."""
-    found = [_test(table, test) for test in tests if test.kind != "compare"]
-    narrowed = _all(found) if found else None
-    compared = [_compared(table, test, narrowed) for test in tests if test.kind == "compare"]
-    # What is compared has passed the other tests already.
-    return _all(compared or found)
+    """A query for the labels that pass every test: each looks at what has passed the one before.
+
+    So the time grows with what passes, whatever statistics say. What is compared one by one comes last.
+    """
+    passed: Condition | None = None
+    for test in sorted(tests, key=lambda one: wire.VISIBLE_KINDS.index(one.kind)):
+        passed = _test(table, test, passed)
+    assert passed is not None
+    return passed
 
 
-def _all(queries: Sequence[Condition]) -> Condition:
-    """A query for the labels that every one of some queries gives."""
-    texts = " INTERSECT ".join(text for text, _ in queries)
-    return texts, [value for _, values in queries for value in values]
-
-
-def _test(table: int, test: wire.VisibleTest) -> Condition:
-    """A query for the labels that pass one test, by the values' B-tree."""
-    text = f"SELECT id & {_MASK} FROM {{visible}} WHERE tbl = %s AND idx = %s AND kind < 3"
-    values: list[Any] = [table, test.index]
+def _test(table: int, test: wire.VisibleTest, passed: Condition | None) -> Condition:
+    """A query for the labels that pass a test, among all or those that another query gives."""
+    kind = "kind = 3" if test.kind == "compare" else "kind < 3"
+    text, values = _entries(table, test.index, kind, passed)
+    text = f"SELECT id & {_MASK} {text}"
     if test.kind == "tag":
         return f"{text} AND value = ANY(%s::BYTEA[])", [*values, BlobList(test.values)]
-    return _bounded(text, values, test, "value {sign} %s")
-
-
-def _compared(table: int, test: wire.VisibleTest, narrowed: Condition | None) -> Condition:
-    """A query for the labels whose values stand to tokens as asked for, one by one."""
-    text = f"SELECT id & {_MASK} FROM {{visible}} WHERE tbl = %s AND kind = 3 AND "
-    values: list[Any] = [table]
-    if narrowed is None:
-        text += "id >= %s AND id <= %s"
-        values += (ids.entry_id(test.index, 0), ids.entry_id(test.index, _MASK))
-    else:
-        query, more = narrowed
-        text += f"id = ANY(ARRAY(SELECT label + %s FROM ({query}) AS passed (label)))"
-        values += (ids.entry_id(test.index, 0), *more)
     # The function says how the token stands to the value, not the value to the token.
-    return _bounded(text, values, test, "0 {sign} {{ore_compare}}(%s, value)")
-
-
-def _bounded(text: str, values: list[Any], test: wire.VisibleTest, condition: str) -> Condition:
-    """A query and those of its conditions that the ends of a range are."""
+    compared = "0 {sign} {{ore_compare}}(%s, value)"
+    condition = compared if test.kind == "compare" else "value {sign} %s"
     for value, strict, sign in (
         (test.values[0], test.low_open, ">"),
         (test.values[1], test.high_open, "<"),
     ):
         if value:
-            operator = sign if strict else f"{sign}="
-            text += " AND " + condition.format(sign=operator)
+            text += " AND " + condition.format(sign=sign if strict else f"{sign}=")
             values.append(value)
     return text, values
+
+
+def _entries(table: int, index: int, kind: str, passed: Condition | None) -> Condition:
+    """FROM and WHERE of the entries of one index, of all rows or of those that a query gives."""
+    text = f"FROM {{visible}} WHERE tbl = %s AND {kind}"
+    first = ids.entry_id(index, 0)
+    if passed is not None:
+        query, values = passed
+        text += f" AND id = ANY(ARRAY(SELECT label + %s FROM ({query}) AS passed (label)))"
+        # OFFSET keeps other conditions out, by which the database might read the whole column instead.
+        return f"FROM (SELECT id, value {text} OFFSET 0) AS held WHERE true", [
+            table,
+            first,
+            *values,
+        ]
+    if kind == "kind < 3":
+        # The constant is that of the partial index, or it would not be used.
+        return f"{text} AND idx = %s", [table, index]
+    return f"{text} AND id >= %s AND id <= %s", [table, first, ids.entry_id(index, _MASK)]

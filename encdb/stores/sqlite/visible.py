@@ -7,10 +7,12 @@ keyless half of that scheme, which is loaded when it is first asked for.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from encdb import ids, wire
 from encdb.errors import InternalError, ProgrammingError, TamperError, err
@@ -20,10 +22,15 @@ from .schema import relation
 _LABELS: Final = (1 << ids.LABEL_BITS) - 1
 _LABEL: Final = f"(id & {_LABELS})"
 _INDEX: Final = f"(id >> {ids.LABEL_BITS})"
-_COMPARED_AT_ONCE: Final = 65_536
+_AT_ONCE: Final = 65_536
+_FEW: Final = 65_536
+"""The entries of so many rows are read one by one rather than with their whole column."""
 SWEPT_AT_ONCE: Final = 4_096
 _MARKS: Final = 30_000
 """Values in one ``IN`` list; SQLite takes 250,000 by default, and 32,766 at least."""
+
+
+_T = TypeVar("_T")
 
 
 def kind_number(kind: wire.VisibleKind) -> int:
@@ -179,70 +186,85 @@ class VisibleReader:
 
     def groups(self, request: wire.ReadGroups) -> wire.Groups:
         """Tags with the number of rows and the least label of each."""
-        name = relation("visible", request.table)
         passed = self._passing(request.table, request.tests)
         if passed is None:
             rows = self._connection.execute(
-                f'SELECT value, count(*), min({_LABEL}) FROM "{name}"'
+                f'SELECT value, count(*), min({_LABEL}) FROM "{relation("visible", request.table)}"'
                 " WHERE idx = ? AND kind < 3 GROUP BY value ORDER BY value",
                 (request.index,),
             )
             return wire.Groups(request.table, tuple(rows.fetchall()))
-        found: dict[bytes, tuple[int, int]] = {}
-        for value, label in self._connection.execute(
-            f'SELECT value, {_LABEL} FROM "{name}" WHERE idx = ? AND kind < 3',
-            (request.index,),
-        ):
-            if label in passed:
-                count, least = found.get(value, (0, label))
-                found[value] = (count + 1, min(least, label))
-        return wire.Groups(request.table, tuple((value, *found[value]) for value in sorted(found)))
+        side = wire.JoinSide(request.table, request.index, request.tests)
+        found = self._tags(side, passed)
+        groups = ((value, len(found[value]), min(found[value])) for value in sorted(found))
+        return wire.Groups(request.table, tuple(groups))
 
     def join(self, request: wire.ReadJoin) -> wire.Joined:
         """Labels of both sides whose tags meet."""
-        sides = [self._tags(side) for side in (request.left, request.right)]
-        common = sides[0].keys() & sides[1].keys()
-        left, right = (
-            tuple(sorted(label for tag in common for label in side[tag])) for side in sides
-        )
-        return wire.Joined(left, right)
+        sides = request.left, request.right
+        passed = [self._passing(side.table, side.tests) for side in sides]
+        sizes = [float("inf") if rows is None else len(rows) for rows in passed]
+        if passed == [None, None]:
+            return wire.Joined(self._meeting(*sides), self._meeting(*sides[::-1]))
+        # The side with fewer rows is read first, and the other one by its tags.
+        few, many = (0, 1) if sizes[0] <= sizes[1] else (1, 0)
+        mine = self._tags(sides[few], passed[few])
+        theirs = self._tags(sides[many], passed[many], mine)
+        found = {
+            few: sorted(label for tag in theirs for label in mine[tag]),
+            many: sorted(label for labels in theirs.values() for label in labels),
+        }
+        return wire.Joined(tuple(found[0]), tuple(found[1]))
 
-    def _tags(self, side: wire.JoinSide) -> dict[bytes, list[int]]:
-        passed = self._passing(side.table, side.tests)
+    def _meeting(self, side: wire.JoinSide, other: wire.JoinSide) -> tuple[int, ...]:
+        """Labels of one side whose tags the other one has, of all rows of both."""
+        mine, theirs = (relation("visible", one.table) for one in (side, other))
+        rows = self._connection.execute(
+            f'SELECT {_LABEL} FROM "{mine}" WHERE idx = ? AND kind < 3 AND value IN'
+            f' (SELECT value FROM "{theirs}" WHERE idx = ? AND kind < 3) ORDER BY 1',
+            (side.index, other.index),
+        )
+        return tuple(label for (label,) in rows)
+
+    def _tags(
+        self, side: wire.JoinSide, passed: set[int] | None, among: Collection[bytes] | None = None
+    ) -> dict[bytes, list[int]]:
+        """The labels of every tag, of all rows or some, and of all tags or some."""
         found: dict[bytes, list[int]] = {}
-        for value, label in self._connection.execute(
-            f'SELECT value, {_LABEL} FROM "{relation("visible", side.table)}"'
-            " WHERE idx = ? AND kind < 3",
-            (side.index,),
-        ):
-            if passed is None or label in passed:
-                found.setdefault(value, []).append(label)
+        if passed is None and among is not None and len(among) <= _FEW:
+            parts = self._by_value(side.table, side.index, sorted(among))
+        else:
+            parts = self._column(side.table, side.index, "kind < 3", passed)
+        for part in parts:
+            for label, value in part:
+                if among is None or value in among:
+                    found.setdefault(value, []).append(label)
         return found
 
     def _passing(self, table: int, tests: Sequence[wire.VisibleTest]) -> set[int] | None:
         """Labels that pass every test; None without any test."""
         passed: set[int] | None = None
-        # Tests that a B-tree answers come first: they leave fewer rows to compare.
-        for test in sorted(tests, key=lambda one: one.kind == "compare"):
-            found = self._test(relation("visible", table), test, passed)
-            passed = found if passed is None else passed & found
+        # Each looks at what has passed the one before; those that compare one by one come last.
+        for test in sorted(tests, key=lambda one: kind_number(one.kind)):
+            if test.kind == "compare":
+                passed = self._compared(table, test, passed)
+            elif passed is not None and len(passed) <= _FEW:
+                rows = itertools.chain(*self._column(table, test.index, "kind < 3", passed))
+                passed = {label for label, value in rows if _passes(test, value)}
+            else:
+                found = self._found(table, test)
+                passed = found if passed is None else passed & found
             if not passed:
                 break
         return passed
 
-    def _test(self, name: str, test: wire.VisibleTest, passed: set[int] | None) -> set[int]:
-        if test.kind == "compare":
-            return self._compared(name, test, passed)
-        start = f'SELECT {_LABEL} FROM "{name}" WHERE idx = ? AND kind < 3'
+    def _found(self, table: int, test: wire.VisibleTest) -> set[int]:
+        """Rows that pass one test, by the values' B-tree."""
         if test.kind == "tag":
-            found: set[int] = set()
-            for first in range(0, len(test.values), _MARKS):
-                part = test.values[first : first + _MARKS]
-                rows = self._connection.execute(
-                    f"{start} AND value IN ({_marks(part)})", (test.index, *part)
-                )
-                found.update(label for (label,) in rows)
-            return found
+            parts = self._by_value(table, test.index, test.values)
+            return {label for part in parts for label, _ in part}
+        name = relation("visible", table)
+        start = f'SELECT {_LABEL} FROM "{name}" WHERE idx = ? AND kind < 3'
         values: list[Any] = [test.index]
         for value, strict, sign in (
             (test.values[0], test.low_open, ">"),
@@ -253,7 +275,19 @@ class VisibleReader:
                 values.append(value)
         return {label for (label,) in self._connection.execute(start, values)}
 
-    def _compared(self, name: str, test: wire.VisibleTest, passed: set[int] | None) -> set[int]:
+    def _by_value(
+        self, table: int, index: int, values: Sequence[bytes]
+    ) -> Iterator[list[tuple[int, bytes]]]:
+        """Labels and values of the entries with some values, in parts."""
+        chosen = (
+            f'SELECT {_LABEL}, value FROM "{relation("visible", table)}" WHERE idx = ? AND kind < 3'
+        )
+        for part in _parts(values):
+            yield self._connection.execute(
+                f"{chosen} AND value IN ({_marks(part)})", (index, *part)
+            ).fetchall()
+
+    def _compared(self, table: int, test: wire.VisibleTest, passed: set[int] | None) -> set[int]:
         """Rows whose ciphertext stands to the tokens as asked for, among those that may still pass."""
         from indexes.methods.ore import server
 
@@ -264,7 +298,7 @@ class VisibleReader:
                 server.shape_of(token)
         except server.TokenError:
             raise err(ProgrammingError, "E_VISIBLE_MISFIT", "a token is malformed") from None
-        for part in self._column(name, test.index, passed):
+        for part in self._column(table, test.index, "kind = 3", passed):
             inside: Sequence[int] = range(len(part))
             if low or high:
                 try:
@@ -281,39 +315,58 @@ class VisibleReader:
         return found
 
     def _column(
-        self, name: str, index: int, passed: set[int] | None
+        self, table: int, index: int, kind: str, passed: set[int] | None
     ) -> Iterator[list[tuple[int, bytes]]]:
-        """Labels and values of an index of kind ``compare``, in parts; of few labels only theirs."""
-        chosen = f'SELECT {_LABEL}, value FROM "{name}" WHERE kind = 3 AND id'
-        if passed is not None and len(passed) <= _COMPARED_AT_ONCE:
-            numbers = sorted(ids.entry_id(index, label) for label in passed)
-            yield [
-                row
-                for first in range(0, len(numbers), _MARKS)
-                for row in self._connection.execute(
-                    f"{chosen} IN ({_marks(numbers[first : first + _MARKS])})",
-                    numbers[first : first + _MARKS],
-                )
-            ]
+        """Labels and values of an index, in parts; of few rows those alone are read."""
+        chosen = f'SELECT {_LABEL}, value FROM "{relation("visible", table)}" WHERE {kind} AND id'
+        if passed is None or len(passed) > _FEW:
+            cursor = self._connection.execute(f"{chosen} BETWEEN ? AND ?", _span(index))
+            while part := cursor.fetchmany(_AT_ONCE):
+                yield [row for row in part if passed is None or row[0] in passed]
             return
-        cursor = self._connection.execute(f"{chosen} BETWEEN ? AND ?", _span(index))
-        while part := cursor.fetchmany(_COMPARED_AT_ONCE):
-            yield [row for row in part if passed is None or row[0] in passed]
+        for numbers in _parts(sorted(ids.entry_id(index, label) for label in passed)):
+            yield self._connection.execute(
+                f"{chosen} IN ({_marks(numbers)})", tuple(numbers)
+            ).fetchall()
 
     def _first(self, request: wire.ReadVisible, passed: set[int] | None) -> Iterator[int]:
         """The first rows of an order, and those that tie with the last of them."""
-        direction = "DESC" if request.descending else "ASC"
+        rows: Iterable[tuple[int, bytes]]
+        if passed is not None and len(passed) <= _FEW:
+            parts = self._column(request.table, request.order, "kind < 3", passed)
+            rows = sorted(
+                itertools.chain(*parts), key=lambda row: row[1], reverse=request.descending
+            )
+        else:
+            direction = "DESC" if request.descending else "ASC"
+            rows = self._connection.execute(
+                f'SELECT {_LABEL}, value FROM "{relation("visible", request.table)}"'
+                f" WHERE idx = ? AND kind < 3 ORDER BY value {direction}",
+                (request.order,),
+            )
         left, bound = request.limit, None
-        for value, label in self._connection.execute(
-            f'SELECT value, {_LABEL} FROM "{relation("visible", request.table)}"'
-            f" WHERE idx = ? AND kind < 3 ORDER BY value {direction}",
-            (request.order,),
-        ):
+        for label, value in rows:
             if left == 0 and value != bound:
                 return
             if passed is None or label in passed:
                 left, bound = max(left - 1, 0), value
                 yield label
+
+
+def _passes(test: wire.VisibleTest, value: bytes) -> bool:
+    """Whether a value passes a test of kind ``tag`` or ``order``."""
+    if test.kind == "tag":
+        place = bisect_left(test.values, value)
+        return place < len(test.values) and test.values[place] == value
+    low, high = test.values
+    return not (
+        (low and (value < low or (test.low_open and value == low)))
+        or (high and (value > high or (test.high_open and value == high)))
+    )
+
+
+def _parts(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (values[first : first + _MARKS] for first in range(0, len(values), _MARKS))
 
 
 def _marks(values: Sequence[object]) -> str:

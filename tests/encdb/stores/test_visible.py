@@ -147,8 +147,9 @@ def test_comparison_with_tokens(store: Store, store_kind: StoreKind, monkeypatch
     if mask == "aes":
         # A column and a list of labels are read in several parts.
         visible = importlib.import_module("encdb.stores.sqlite.visible")
-        monkeypatch.setattr(visible, "_COMPARED_AT_ONCE", 4)
+        monkeypatch.setattr(visible, "_AT_ONCE", 4)
         monkeypatch.setattr(visible, "_MARKS", 3)
+        monkeypatch.setattr(visible, "_FEW", 5)
     one = OreCipher(Key.random(), ColumnType.parse(name), mask)
     pick = random.Random(2)
     values = {

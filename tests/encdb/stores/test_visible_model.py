@@ -12,6 +12,7 @@ import pytest
 
 from encdb import wire
 from encdb.stores import Store
+from encdb.stores.sqlite import visible
 from indexes.keys import Key
 from indexes.methods.ore.client import OreCipher
 from indexes.types import ColumnType
@@ -198,6 +199,13 @@ def compare(store: Store, seed: int, questions: int) -> None:
 @pytest.mark.every_store
 def test_answers_are_those_of_the_plain_values(store: Store):
     compare(with_table(store, TABLE, OTHER), 1, 25)
+
+
+def test_answers_that_are_read_in_many_parts(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """As of a table with more rows than are looked up one by one, or fit into one list."""
+    for name, size in (("_FEW", 9), ("_AT_ONCE", 7), ("_MARKS", 3)):
+        monkeypatch.setattr(visible, name, size)
+    compare(with_table(store, TABLE, OTHER), 50, 25)
 
 
 @pytest.mark.slow
