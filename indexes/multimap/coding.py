@@ -10,8 +10,7 @@ One list is a stream of LEB128 integers (`varint`), and behind it the values:
   and has no count, bits 5 and 6 the layout: 1 without values, 2 with values.
 - gaps: the first ordinal, then differences; ordinals ascend and may repeat (one posting per field).
 - position gaps: per posting the first position, then differences; positions ascend.
-- values: bytes as they are, one after another. No index has positions and values; a list has both where
-  words of two indexes collide.
+- values: bytes as they are, one after another.
 
 Columns rather than tuples keep small numbers together and let a decoder work on slices.
 
@@ -182,7 +181,10 @@ def decode(data: bytes) -> DecodedList:
         raise IntegrityFailure
     kind = int(raw[0])
     valued = kind & _LAYOUT_MASK == _VALUED
-    stream = _stream_bytes(raw) if valued else len(raw)
+    stream = len(raw)
+    if valued:
+        one = EncodedLists(np.zeros(1, dtype=np.uint64), raw, np.array([0, stream]))
+        stream = int(_stream_sizes(one)[0])
     values, _ = varint.decode(raw[:stream])
     head = 1 if kind & _SINGLE else 2
     if kind > 0x7F or kind & _LAYOUT_MASK not in _LAYOUTS or len(values) <= head:
@@ -212,27 +214,44 @@ def _width_of(kind: int) -> int:
     return 1 + (kind & _COLUMNS) + bool(kind & _POSITIONS) + valued
 
 
-def _stream_bytes(raw: U8) -> int:
-    """Where the stream of one list with values ends."""
-    kind = int(raw[0])
-    stops = np.flatnonzero(raw < 0x80) + 1
-    head = 1 if kind & _SINGLE else 2
-    if kind > 0x7F or len(stops) < head:
+def _stream_sizes(lists: EncodedLists) -> I64:
+    """Bytes of the stream of each list with values: int64[m]."""
+    starts, sizes = lists.offsets[:-1], np.diff(lists.offsets)
+    kinds = lists.data[starts].astype(np.int64)
+    if (kinds > 0x7F).any():
         raise IntegrityFailure
-    count = 1 if head == 1 else int(varint.decode(raw[1 : stops[1]])[0][0])
-    integers = head + count * _width_of(kind)
-    if not 0 < count <= len(raw) or integers > len(stops):
+    count = counts(lists)
+    if (count < 1).any() or (count > sizes).any():
         raise IntegrityFailure
-    if kind & _POSITIONS:
-        values, _ = varint.decode(raw[: stops[integers - 1]])
-        first = head + count * (1 + (kind & _COLUMNS))
-        sizes = values[first : first + count]
-        if int(sizes.max()) > len(raw):
+    # The n-th integer of a list ends at its n-th byte below 0x80, for values come behind all of them.
+    stops = np.flatnonzero(lists.data < 0x80) + 1
+    before = np.searchsorted(stops, starts, side="right")
+    placed = (kinds & _POSITIONS) != 0
+    begin = np.where(kinds & _SINGLE, 1, 2) + count * (1 + (kinds & _COLUMNS))
+    integers = begin + count * (1 + placed)
+
+    def after(number: I64) -> I64:
+        """Bytes of each list's first integers."""
+        last = before + number - 1
+        if (last >= len(stops)).any() or (stops[last] > lists.offsets[1:]).any():
             raise IntegrityFailure
-        integers += int(sizes.sum())
-        if integers > len(stops):
+        result: I64 = stops[last] - starts
+        return result
+
+    streams = after(integers)
+    chosen = np.flatnonzero(placed)
+    if len(chosen):
+        # How many gaps of positions there are stands in a column of its own.
+        prefix = take_ranges(lists.data, starts[chosen], streams[chosen])
+        values, _ = varint.decode(prefix)
+        firsts = offsets_of(integers[chosen])[:-1] + begin[chosen]
+        each = values[range_index(firsts, count[chosen])]
+        if int(each.max()) > int(sizes.max()):
             raise IntegrityFailure
-    return int(stops[integers - 1])
+        edges = offsets_of(count[chosen])
+        integers[chosen] += np.diff(offsets_of(each.view(np.int64))[edges])
+        streams = after(integers)
+    return streams
 
 
 def values_from(sizes: U64, flat: U8) -> Ragged:
@@ -276,28 +295,8 @@ def explode_indexed(lists: EncodedLists) -> list[tuple[I64, PostingBatch]]:
 
 def _split(lists: EncodedLists) -> tuple[EncodedLists, EncodedLists]:
     """The streams of lists with values, and the bytes of their values."""
-    starts, sizes = lists.offsets[:-1], np.diff(lists.offsets)
-    kinds = lists.data[starts].astype(np.int64)
-    if (kinds > 0x7F).any():
-        raise IntegrityFailure
-    single, placed = (kinds & _SINGLE) != 0, (kinds & _POSITIONS) != 0
-    count = counts(lists)
-    if (count < 1).any() or (count > sizes).any():
-        raise IntegrityFailure
-    # The n-th integer of a list ends at its n-th byte below 0x80, for values come behind all of them.
-    stops = np.flatnonzero(lists.data < 0x80) + 1
-    before = np.searchsorted(stops, starts, side="right")
-    integers = np.where(single, 1, 2) + count * (2 + (kinds & _COLUMNS))
-    last = before + integers - 1
-    if (last[~placed] >= len(stops)).any():
-        raise IntegrityFailure
-    streams = stops[np.minimum(last, len(stops) - 1)] - starts
-    # Lists with positions as well are as rare as collisions of words.
-    for i in np.flatnonzero(placed).tolist():
-        streams[i] = _stream_bytes(lists.data[starts[i] : lists.offsets[i + 1]])
-    if (streams > sizes).any():
-        raise IntegrityFailure
-    tails = sizes - streams
+    starts, streams = lists.offsets[:-1], _stream_sizes(lists)
+    tails = np.diff(lists.offsets) - streams
     return (
         EncodedLists(lists.words, take_ranges(lists.data, starts, streams), offsets_of(streams)),
         EncodedLists(
