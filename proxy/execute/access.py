@@ -107,7 +107,7 @@ class Access:
             return
         ends = self._ends(bound)
         if ends is not None:
-            found = rows_at(self.view, ends)
+            found = rows_at(self.context, ends)
             if found is not None:
                 self.ordinals = found
                 self.used = list(dict.fromkeys(one.index.name for one in ends))

@@ -24,6 +24,7 @@ Span = tuple[Bound | None, Bound | None]
 
 EVERY: Final[Span] = (None, None)
 _HALF: Final = 64
+_HALF_MAX: Final = (1 << 64) - 1
 _LARGEST: Final = (1 << 128) - 1
 
 
@@ -34,10 +35,27 @@ class Reach:
     Attributes:
         outer: rows that fulfil the condition have keys herein. NULL has none, and does not fulfil it.
         inner: rows with keys herein fulfil the condition.
+        wide: whether keys have 16 bytes.
     """
 
     outer: Span
     inner: Span
+    wide: bool = False
+
+    def under(self, word: int) -> Reach | None:
+        """The same in an index of several columns, for the leading values with this word; None if nothing is inside.
+
+        Its keys have the upper half of the column's: what the lower half would tell is left to the query.
+        """
+        (low, high), (first, last) = self.outer, self.inner
+        outer = (word, 0 if low is None else low[0]), (word, _HALF_MAX if high is None else high[0])
+        begin = 0 if first is None else first[0] + (first[1] > 0)
+        # Of types with keys of 8 bytes the lower half is zero, and the upper one is the key.
+        cut = last is not None and self.wide and last[1] < _HALF_MAX
+        end = _HALF_MAX if last is None else last[0] - cut
+        if begin > end:
+            return None
+        return Reach(outer, ((word, begin), (word, end)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,9 @@ class _Keys:
         high = None if self.high == _LARGEST else divmod(self.high, 1 << _HALF)
         return low, high
 
+
+WHOLE: Final = Reach(EVERY, EVERY)
+"""Of no condition at all. Rows without a value fulfil it too."""
 
 _ALL: Final = _Keys(0, _LARGEST)
 _NONE: Final = _Keys(1, 0)
@@ -100,7 +121,8 @@ class Reaching:
         skipped = outer.high - inner.high if descending else inner.low - outer.low
         # No more than the keys of one value may be passed over before rows count.
         step = 1 << _HALF if self._kind.width == 8 else 1
-        return Reach(outer.span, inner.span) if skipped <= step else None
+        wide = self._kind.width != 8
+        return Reach(outer.span, inner.span, wide) if skipped <= step else None
 
     def _part(self, node: Predicate) -> _Part:
         match node:

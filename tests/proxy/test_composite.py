@@ -92,3 +92,52 @@ def test_rows_without_a_last_value_are_found_by_the_leading_ones(people):
     wanted = sorted((row[0], row[3]) for row in rows if row[1] == "06903")
     assert found == wanted
     assert any(age is None for _, age in wanted)
+
+
+ORDERED = [
+    ("zip = '06901'", "age", lambda z, k, a, n: z == "06901"),
+    ("zip = '06901' AND age > 30", "age", lambda z, k, a, n: z == "06901" and a is not None and a > 30),
+    ("zip = '06901' AND age BETWEEN 30 AND 32", "age", lambda z, k, a, n: z == "06901" and a is not None and 30 <= a <= 32),
+    ("zip = '06901' AND (age, id) > (30, 400)", "age", lambda z, k, a, n: z == "06901" and a is not None and a >= 30),
+    ("zip = 'none'", "age", lambda z, k, a, n: False),
+    ("zip = '06902' AND kind = 1", "name", lambda z, k, a, n: z == "06902" and k == 1),
+    ("zip = '06902' AND kind = 1 AND name > 'a'", "name", lambda z, k, a, n: z == "06902" and k == 1 and n is not None),
+    ("zip = '06902' AND kind > 1", "name", lambda z, k, a, n: z == "06902" and k is not None and k > 1),
+    ("zip IN ('06901', '06902')", "age", lambda z, k, a, n: z in ("06901", "06902")),
+    ("zip = '06901' AND kind = 1", "age", lambda z, k, a, n: z == "06901" and k == 1),
+]  # fmt: skip
+
+
+@pytest.mark.sampled(7)
+@pytest.mark.parametrize("direction", ["", " DESC", " DESC NULLS LAST", " NULLS FIRST"])
+@pytest.mark.parametrize(("where", "column", "test"), ORDERED, ids=[case[0] for case in ORDERED])
+def test_orders_and_extremes_under_leading_values(people, where, column, test, direction):
+    connection, rows = people
+    place = COLUMNS.index(column)
+    kept = sorted(
+        row
+        for row in rows
+        if test(*row[1:]) and ("id)" not in where or row[3] > 30 or row[0] > 400)
+    )
+    valued = [row for row in kept if row[place] is not None]
+    missing = [row for row in kept if row[place] is None]
+    valued.sort(key=lambda row: row[place], reverse="DESC" in direction)
+    first = "FIRST" in direction or direction == " DESC"
+    for limit in (1, 12, 200):
+        found = connection.execute(
+            f"SELECT id FROM people WHERE {where} ORDER BY {column}{direction}, id LIMIT {limit}"
+        ).fetchall()
+        expected = missing + valued if first else valued + missing
+        assert [row[0] for row in found] == [row[0] for row in expected][:limit]
+    found = connection.execute(f"SELECT min({column}), max({column}) FROM people WHERE {where}")
+    known = [row[place] for row in valued]
+    assert found.fetchall() == [(min(known, default=None), max(known, default=None))]
+
+
+def test_an_order_under_leading_values_reads_its_end(people):
+    connection, _ = people
+    for where, index in (("zip = '06901'", "by_age"), ("zip IN ('06901', '06902')", None)):
+        sql = f"SELECT id, age, zip FROM people WHERE {where} ORDER BY age LIMIT 3"
+        lines = [line for (line,) in connection.execute(f"EXPLAIN ANALYZE {sql}").fetchall()]
+        read = next(int(line.split("rows ")[1].split(",")[0]) for line in lines if "pages " in line)
+        assert (read < 12) == (index is not None)
