@@ -4,7 +4,9 @@
 module      what it allows
 =========== =============================================================================================
 atoms       rules 1 and 2: ``column op constant``, compared in the column's type, immutable constants only
-like        rule 10: LIKE with a constant prefix
+columns     what a condition may be about: a bare column, or ``lower()`` of one
+like        rule 10: prefixes and parts of texts, with and without regard to letter case
+texts       the same, read from LIKE, ILIKE, ``starts_with``, ``contains`` and their like
 boolean     rule 5: AND; OR of arms on one table; NOT by De Morgan
 filters     rules 3 and 4: WHERE; ON to the inner or null-supplying side
 derived     rules 6 and 7: through subqueries, grouping and set operations
