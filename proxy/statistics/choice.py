@@ -85,12 +85,14 @@ class Step:
         expected: rows that it lists, by estimate; None when that is a guess.
         found: rows that it listed, once it was run.
         together: whether every index has its say, not one of them for each alternative.
+        covering: whether no row is opened of those listed.
     """
 
     names: tuple[str, ...]
     expected: float | None
     found: int | None = None
     together: bool = False
+    covering: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def outline(options: Sequence[Option], costs: Costs) -> Outline:
 def _step(option: Option, costs: Costs) -> Step:
     known = option.source is not Source.GUESS
     expected = option.share() * costs.rows if known else None
-    return Step(option.names, expected, together=option.together)
+    return Step(option.names, expected, together=option.together, covering=option.covering)
 
 
 @dataclass(frozen=True, slots=True)

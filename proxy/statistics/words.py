@@ -11,6 +11,8 @@ def words_of_choice(table: str, report: Report) -> list[str]:
     rows, steps, refused = report.rows, report.steps, report.refused
     if steps:
         chosen = "choice: " + ", then ".join(map(_meant, steps))
+        if steps[-1].covering:
+            chosen += "; no row is fetched, for it holds every column that is needed"
         if rows <= FEW:
             return [chosen, f"estimate: at most {rows} rows"]
         if report.expected is None:

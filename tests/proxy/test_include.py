@@ -102,6 +102,15 @@ def test_other_columns_are_fetched(people):
     assert [row[0] for row in found] == [row[0] for row in rows if row[1] == "zip 3"]
 
 
+def test_explain_says_whether_rows_are_fetched(people):
+    connection, _ = people
+    for columns, covered in (("age, name", True), ("age, id", False)):
+        lines = connection.execute(
+            f"EXPLAIN SELECT {columns} FROM t WHERE zip = 'zip 3'"
+        ).fetchall()
+        assert any("no row is fetched" in line for (line,) in lines) is covered, lines
+
+
 def test_own_changes_are_seen_and_merges_keep_the_values(people):
     connection, rows = people
     connection.execute("BEGIN")
