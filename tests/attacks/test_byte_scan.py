@@ -46,6 +46,9 @@ INDEXES = {
     "hidden_district_index": "equality (postal_district)",
     "hidden_balance_index": "range (balance_amount)",
     "hidden_notes_index": "keyword (clinical_notes)",
+    "shown_name_index": "det (family_name) WITH (accept_leakage = true)",
+    "shown_value_index": "ope (measured_value) WITH (accept_leakage = true)",
+    "shown_birth_index": "ore (birth_instant) WITH (accept_leakage = true)",
 }
 
 Row = tuple[Any, ...]
@@ -214,6 +217,10 @@ def fill(files: SqliteFiles | PostgresFiles, folder: Path) -> Scanned:
         )
         connection.execute(f"DELETE FROM {TABLE} WHERE identifier_number = ?", (rows[1][0],))
         connection.execute(f"SELECT * FROM {TABLE} WHERE postal_district = 'DISTRICT-3'").fetchall()
+        connection.execute(
+            f"SELECT postal_district FROM {TABLE} WHERE family_name = ? OR (measured_value < ? AND birth_instant > ?)",
+            (rows[9][1], rows[9][4], rows[9][5]),
+        ).fetchall()
         seen += files.structured()
         if isinstance(files, SqliteFiles):
             assert Path(f"{files.path}-wal").stat().st_size > 0

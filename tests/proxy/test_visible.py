@@ -10,6 +10,7 @@ import pytest
 import encdb
 from encdb import wire
 from proxy.check import check
+from proxy.importing import IndexSpec
 from tests.fixtures.databases import Database
 from tests.fixtures.kinds import StoreKind
 
@@ -172,6 +173,42 @@ def test_the_mask_is_the_one_that_the_store_can_compare_by(connection, store_kin
     (index,) = [one for one in connection.session.table("t").indexes if one.method == "ore"]
     assert index.option("mask", "") == ("sha256" if store_kind.name == "postgres" else "aes")
     assert ids(connection, "age = 7") == [row[0] for row in rows_of(120) if row[2] == 7]
+
+
+@pytest.mark.stores("sqlite", "postgres")
+def test_a_mask_that_the_store_cannot_compare_by_is_refused(connection, store_kind: StoreKind):
+    statement = "CREATE INDEX ON t USING ore (age) WITH (mask = 'AES', accept_leakage = true)"
+    if store_kind.name == "postgres":
+        with pytest.raises(encdb.NotSupportedError, match="sha256"):
+            connection.execute(statement)
+        assert shown(connection) == {}
+    else:
+        connection.execute(statement)
+        assert connection.session.table("t").indexes[-1].option("mask", "") == "aes"
+
+
+def test_nothing_is_written_before_a_refusal(database: Database, connection):
+    traced = database.connect(record=True, pin=False)
+    with pytest.raises(encdb.ProgrammingError) as refused:
+        traced.execute("CREATE INDEX ON t USING det (zip)")
+    assert refused.value.code == "E_LEAKAGE"
+    kinds = {one.kind for one in traced.session.trace.events if one.boundary == "to store"}
+    assert kinds <= {"ReadHeads", "ReadPages", "ReadPacks", "ReadRows"}
+
+
+def test_a_notice_says_what_was_measured(connection):
+    cursor = connection.execute(f"CREATE INDEX shown ON t USING ope (age) {ACCEPT}")
+    (notice,) = cursor.notices
+    assert notice.startswith('index "shown" (ope) is server-visible. At rest the store learns')
+    assert "min-entropy is" in notice
+    assert "not proved to be complete" in notice
+
+
+def test_an_import_makes_no_index_that_is_not_measured():
+    for method in ("det", "ore", "ope"):
+        with pytest.raises(encdb.UsageError, match="measures"):
+            IndexSpec.parse(f"{method}:zip")
+    assert IndexSpec.parse("equality:zip").columns == ("zip",)
 
 
 def test_entries_come_and_go_with_rows_and_indexes(connection):

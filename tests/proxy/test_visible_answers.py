@@ -51,7 +51,7 @@ CASES = {
     "SELECT id, born FROM people ORDER BY born DESC, id LIMIT 9": [FIRST],
     "SELECT id, age FROM people WHERE zip = 'z4' ORDER BY age, id LIMIT 3": [FIRST],
     "SELECT id, age FROM people WHERE age > 30 ORDER BY age, id LIMIT 6": [FIRST],
-    "SELECT id, age FROM people WHERE zip = 'z4' ORDER BY age, id LIMIT 60": [FIRST, FILTER],
+    "SELECT id, age FROM people WHERE zip = 'z4' ORDER BY age, id LIMIT 40": [FIRST, FILTER],
     "SELECT min(age), max(age), max(born) FROM people": [FIRST] * 3,
     "SELECT max(age) FROM people WHERE zip = 'z4' AND score > 3": [FIRST],
     "SELECT min(age) FROM people WHERE zip = 'none'": [FIRST],
@@ -120,25 +120,25 @@ def both(store_kind: StoreKind, tmp_path_factory):
             maybe(pick.choice([math.nan, -0.0, 0.0, math.inf, pick.randrange(40) / 4])),
             f"19{pick.randrange(10, 99)}-02-{pick.randrange(1, 28):02}",
         )
-        for number in range(260)
+        for number in range(180)
     ]
     visits = [
-        (number, maybe(pick.randrange(300)), maybe(f"c{pick.randrange(30)}"), f"{number}.25")
-        for number in range(700)
+        (number, maybe(pick.randrange(200)), maybe(f"c{pick.randrange(30)}"), f"{number}.25")
+        for number in range(460)
     ]
     for sql in TABLES:
         made.run(sql)
     for index in INDEXES[::2]:
         made.connection.execute(accepted(index))
-    made.insert("people", people[:200])
-    made.insert("visits", visits[:600])
+    made.insert("people", people[:140])
+    made.insert("visits", visits[:400])
     made.connection.execute("VACUUM")
     made.run("DELETE FROM people WHERE id % 11 = 3")
     made.run("UPDATE people SET age = age + 1, zip = 'z3' WHERE id % 13 = 1")
     for index in INDEXES[1::2]:
         made.connection.execute(accepted(index))
-    made.insert("people", people[200:])
-    made.insert("visits", visits[600:])
+    made.insert("people", people[140:])
+    made.insert("visits", visits[400:])
     made.run("UPDATE visits SET person = 7 WHERE number % 50 = 0")
     made.run("DELETE FROM visits WHERE number % 31 = 0")
     yield made
@@ -154,7 +154,7 @@ def accepted(index: str) -> str:
     return f"CREATE INDEX {options}accept_leakage = true)"
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize(("sql", "asked"), CASES.items(), ids=list(CASES))
 def test_answers_and_the_messages_they_take(both: Both, sql, asked):
     found = both.agree(sql)
@@ -163,7 +163,7 @@ def test_answers_and_the_messages_they_take(both: Both, sql, asked):
     assert JOIN in asked or len(found) == len(asked)
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize("sql", list(CASES))
 def test_a_transaction_sees_its_own_changes_besides(both: Both, sql):
     both.run("BEGIN")

@@ -158,7 +158,10 @@ def test_import_detects_types_and_makes_indexes(people):
     out = people("shell", "vault.db", "-c", "\\d people").out
     assert "id      BIGINT  primary key" in out
     assert "zip     TEXT\n" in out
-    assert "people_age_idx  range     age      no           hidden; query: range, order over time" in out
+    assert (
+        "people_age_idx  range     age      no           hidden; query: range, order over time"
+        in out
+    )
     assert answer(people, "SELECT * FROM people ORDER BY id") == [
         (1, "06018", 39, "first"),
         (2, None, 40, None),
