@@ -12,12 +12,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import encdb
 from encdb import wire
 from encdb.errors import EncdbError, OperationalError, StoreUnavailable, TamperError
 from encdb.stores import Store, create_store, open_store
+from indexes.keys import Key
+from indexes.methods.ore.client import OreCipher
+from indexes.types import ColumnType
 from tests.fixtures.commits import (
     TABLE,
     WRITER,
@@ -765,16 +769,22 @@ def test_a_role_that_may_only_read(store: Store, role: Callable[[str], str]):
 
 
 def test_a_role_that_reads_and_writes_rows_needs_no_more(store: Store, role: Callable[[str], str]):
-    """No DDL outside of ``encdb init``: tables come and go as rows."""
+    """No DDL outside of ``encdb init``: tables come and go as rows, and anybody may compare values."""
+    cipher = OreCipher(Key.random(), ColumnType.parse("INTEGER"), "sha256")
+    zero = cipher.encrypt(np.array([[1 << 63, 0]], dtype=np.uint64))[0].tobytes()
+    shown = (wire.VisibleBatch(1, "compare", ((3, zero),)),)
+    asked = wire.VisibleTest(1, "compare", (cipher.token((1 << 63, 0)), b""))
     with closing(open_store(role("SELECT, INSERT, UPDATE, DELETE"))) as working:
         assert working.describe().writable
         made = commit(version=1, catalog=catalog_change(2, created=(5,)))
         assert working.commit(made) == wire.Committed()
         first = working.lease(wire.Lease(5, "segment", 1)).first
         page = wire.page_id(first, 0)
-        working.stage(wire.Stage(5, first, pages=((page, b"page"),)))
+        working.stage(wire.Stage(5, first, pages=((page, b"page"),), visible=shown))
         merge = commit(change(table=5, swap=swap(1, published=(first,))), version=2)
         assert working.commit(merge) == wire.Committed()
+        with working.snapshot() as snapshot:
+            assert snapshot.read(wire.ReadVisible(5, (asked,))).ids == (3,)
         dropped = commit(version=2, catalog=catalog_change(3, dropped=(5,)))
         assert working.commit(dropped) == wire.Committed()
         assert working.sweep(wire.Sweep(TABLE)) == wire.Swept()
