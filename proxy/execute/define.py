@@ -274,7 +274,7 @@ class Definer:
         return self._persist(attempt, "other connections kept writing to the table")
 
     def _require_acceptable(self, view: TableView, table: Table, index: Index) -> tuple[str, ...]:
-        """Measure the columns of a server-visible index before anything of it is written.
+        """What an index reveals; of a server-visible one, measured before anything of it is written.
 
         Returns:
             What to tell the user.
@@ -283,7 +283,7 @@ class Definer:
             ProgrammingError: too few values are too common, and nobody has accepted that.
         """
         if index.method not in KINDS:
-            return ()
+            return (notice(index.name, index_profile(table, index)),)
         narrow = narrowed(table, index)
         types = [table.column_by_id(number).type for number in index.columns]
         live, key = view.live(), TermPrf(Key.random())

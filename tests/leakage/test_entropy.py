@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from encdb.errors import CODES, ProgrammingError
 from indexes.leakage import METHODS, PROFILES, profile_of
 from proxy.leakage.entropy import LEAST_BITS, Measured, measure, notice, require_acceptable
+from tests.fixtures.databases import refused
 
 VISIBLE = [one for one in PROFILES.values() if not one.hidden]
 
@@ -108,3 +109,17 @@ def test_no_value_is_in_a_notice_or_refusal(values):
         texts.append(str(refusal))
     shown = {int(one.replace(",", "")) for text in texts for one in re.findall(r"\d[\d,]*", text)}
     assert shown.isdisjoint(values)
+
+
+def test_create_index_says_what_it_reveals(connection):
+    connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, a INT, b INT)")
+    connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [(n, n, n % 2) for n in range(300)])
+    (hidden,) = connection.execute("CREATE INDEX h ON t USING range (a)").notices
+    assert hidden.startswith('index "h" (range) is hidden. The store learns of it no more than ')
+    (shown,) = connection.execute("CREATE INDEX s ON t USING ope (a)").notices
+    assert "for any two rows the first of 32 bits in which they differ" in shown
+    assert "300 different values in 300 rows" in shown
+    refused("E_LEAKAGE", connection.execute, "CREATE INDEX r ON t USING det (b)")
+    accepted = "CREATE INDEX r ON t USING det (b) WITH (accept_leakage = true)"
+    (shown,) = connection.execute(accepted).notices
+    assert "min-entropy is 1.0 bits" in shown
