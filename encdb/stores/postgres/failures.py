@@ -26,6 +26,7 @@ from encdb.errors import (
 )
 
 from .address import Address
+from .schema import FUNCTION
 
 _Kind = tuple[type[EncdbError], str, str]
 _LOST: Final[_Kind] = (StoreUnavailable, "E_CONNECTION_LOST", "the connection to {url} was lost")
@@ -104,6 +105,8 @@ def translate(error: psycopg.Error, address: Address, *, connecting: bool = Fals
     else:
         unknown = (OperationalError, "E_SERVER_FAILED", "the server of {url} failed: {name}")
         kind, code, text = _BY_STATE.get(state) or _BY_CLASS.get(state[:2], unknown)
+        if state == "42501" and FUNCTION in str(error):
+            kind, code, text = _DENIED
     message = text.format(
         url=address.url,
         name=type(error).__name__,

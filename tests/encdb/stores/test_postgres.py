@@ -790,6 +790,28 @@ def test_a_role_that_reads_and_writes_rows_needs_no_more(store: Store, role: Cal
         assert working.sweep(wire.Sweep(TABLE)) == wire.Swept()
 
 
+def test_a_role_that_may_not_compare(
+    store: Store, store_kind: PostgresKind, store_url: str, role: Callable[[str], str]
+):
+    """Where an administrator has taken the right to run functions from everybody."""
+    cipher = OreCipher(Key.random(), ColumnType.parse("INTEGER"), "sha256")
+    zero = cipher.encrypt(np.array([[1 << 63, 0]], dtype=np.uint64))[0].tobytes()
+    shown = wire.VisibleBatch(1, "compare", ((3, zero),))
+    store.commit(commit(change(visible_added=(shown, wire.VisibleBatch(2, "tag", ((3, TAG),))))))
+    compared = wire.VisibleTest(1, "compare", (cipher.token((1 << 63, 0)), b""))
+    equal = wire.VisibleTest(2, "tag", (TAG,))
+    database, schema = store_kind.split(store_url)
+    url = role("SELECT")
+    with store_kind.running.server.connect(database.rpartition("/")[2]) as connection:
+        connection.execute(f'REVOKE EXECUTE ON FUNCTION "{schema}".{module.FUNCTION} FROM PUBLIC')
+    with closing(open_store(url)) as reading:
+        with pytest.raises(StoreUnavailable) as caught, reading.snapshot() as snapshot:
+            snapshot.read(wire.ReadVisible(TABLE, (compared,)))
+        assert caught.value.code == "E_ACCESS_DENIED"
+        with reading.snapshot() as snapshot:
+            assert snapshot.read(wire.ReadVisible(TABLE, (equal,))).ids == (3,)
+
+
 def test_a_role_without_rights(store: Store, role: Callable[[str], str]):
     with pytest.raises(StoreUnavailable) as caught:
         open_store(role(""))
