@@ -41,7 +41,11 @@ def test_a_store_is_made_once(store: Store, store_url: str, genesis: wire.Genesi
 
 @pytest.mark.parametrize(
     ("number", "codes"),
-    [(3, {"E_FORMAT_NEWER", "E_STORE_DAMAGED"}), (1 << 20, {"E_FORMAT_NEWER", "E_STORE_DAMAGED"})],
+    [
+        (1, {"E_FORMAT_OLDER", "E_STORE_DAMAGED"}),
+        (3, {"E_FORMAT_NEWER", "E_STORE_DAMAGED"}),
+        (1 << 20, {"E_FORMAT_NEWER", "E_STORE_DAMAGED"}),
+    ],
 )
 def test_other_formats_are_refused(
     store: Store, store_kind: StoreKind, store_url: str, number: int, codes: set[str]

@@ -528,7 +528,7 @@ def test_numbers_whose_answer_was_lost_are_not_given_out_again(
     assert store.lease(wire.Lease(TABLE, "ordinal", 1)).first >= 10
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", [*range(4), 9, 11, 12])
 def test_a_stage_whose_connection_breaks_is_whole(
     store: Store, store_kind: StoreKind, store_url: str, place: int
 ):
@@ -537,6 +537,7 @@ def test_a_stage_whose_connection_breaks_is_whole(
         1,
         pages=tuple((wire.page_id(1, page), bytes([page % 256]) * 4000) for page in range(300)),
         packs=((wire.pack_id(1, 0), b"column"),),
+        visible=(wire.VisibleBatch(1, "tag", tuple((label, TAG) for label in range(50))),),
     )
     store.stage(wire.Stage(TABLE, 2, pages=((wire.page_id(2, 0), b"first"),)))
     seen: list[str] = []
@@ -548,8 +549,10 @@ def test_a_stage_whose_connection_breaks_is_whole(
 
     with observing(observe):
         assert store.stage(message) == wire.Staged()
+    assert len(seen) > place + 1
     assert len(ids(store, "pages")) == 301
     assert store.commit(commit(change(swap=swap(1, published=(1, 2))))) == wire.Committed()
+    assert ids(store, "visible") == tuple(wire.entry_id(1, label) for label in range(50))
 
 
 def test_a_snapshot_whose_connection_breaks_is_over(

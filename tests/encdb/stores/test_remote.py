@@ -304,7 +304,8 @@ def test_a_commit_happens_once_wherever_the_connection_breaks(
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_other_writes_are_repeated(relay, store, direction):
-    stage = wire.Stage(TABLE, 1, ((1 << 32, os.urandom(900)),))
+    shown = wire.VisibleBatch(1, "tag", ((3, os.urandom(16)),))
+    stage = wire.Stage(TABLE, 1, ((1 << 32, os.urandom(900)),), visible=(shown,))
     calls_made = (
         lambda: store.lease(wire.Lease(TABLE, "ordinal", 10)),
         lambda: store.stage(stage),

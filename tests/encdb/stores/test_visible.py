@@ -268,7 +268,7 @@ def test_entries_by_id(store: Store):
     assert answer == wire.Blobs(TABLE, tuple(numbers[:2]), (b"\1" + tag(1), b"\2\0x"))
 
 
-def test_a_stage_is_met_once_it_is_published(store: Store):
+def test_a_stage_is_met_once_it_is_published(store: Store, store_kind: StoreKind, store_url: str):
     stage = store.lease(wire.Lease(TABLE, "segment", 1)).first
     entries = batch(TAGS, "tag", {label: tag(1) for label in range(100)})
     message = wire.Stage(TABLE, stage, visible=(entries,))
@@ -281,6 +281,8 @@ def test_a_stage_is_met_once_it_is_published(store: Store):
     done = store.commit(commit(change(swap=swap(1, published=(stage,)))))
     assert done == wire.Committed()
     assert found(store, among(tag(1))) == list(range(100))
+    with store_kind.raw(store_url) as raw:
+        assert raw.relation("staged_visible").rows == {}
 
 
 def test_stages_that_write_the_same_entries_do_not_meet(store: Store):
