@@ -167,7 +167,7 @@ def wide_equality() -> History:
 
 def ranges() -> History:
     """Ranges, orders and extremes over two sizes of keys."""
-    rows = tuple((number, code(number), number * number % 100_003) for number in range(4_200))
+    rows = tuple((number, code(number), number * number % 100_003) for number in range(3_600))
     return [
         PEOPLE,
         CreateIndex("people_age", "people", "range", ("age",)),
@@ -254,7 +254,7 @@ def parts() -> History:
     table = CreateTable("people", (("id", "BIGINT"), ("name", "TEXT")), "id")
     rows = tuple(
         (number, f"{code(number % 700)} {'smith' if number % 3 else 'jones'} {number % 50:03d}")
-        for number in range(2_000)
+        for number in range(1_300)
     )
     return [
         table,

@@ -11,7 +11,7 @@ from .running import hold, said
 
 @pytest.mark.parametrize("seed", [7])
 def test_equal_leakage_means_equal_traces(tmp_path, seed):
-    first = Drawing(seed).history
+    first = Drawing(seed, 28).history
     second = other(first, seed)
     assert first != second
     assert said(first) == said(second)
@@ -23,7 +23,7 @@ def test_equal_leakage_means_equal_traces(tmp_path, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 130))
+@pytest.mark.parametrize("seed", range(100, 120))
 def test_equal_leakage_means_equal_traces_at_length(tmp_path, seed):
     first = Drawing(seed, 150).history
     second = other(first, seed)
@@ -37,7 +37,7 @@ def test_equal_leakage_means_equal_traces_at_length(tmp_path, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(200, 220))
+@pytest.mark.parametrize("seed", range(200, 212))
 def test_the_model_says_what_is_seen_of_large_tables(tmp_path, seed):
     steps = Drawing(seed, 120, bulk=True).history
     hold(tmp_path / "a", steps)
