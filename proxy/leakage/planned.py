@@ -70,12 +70,7 @@ def _groups(query: QueryPlan, access: TableAccess) -> Iterator[Told]:
         index = query.grouped.index
         profile = index_profile(access.table, index)
         message = f"ReadGroups: the tags of {index.name}, and how many rows each has"
-        yield told(message, _asked(profile), profile)
-
-
-def _asked(profile: Profile) -> tuple[Leak, ...]:
-    """What a question to a server-visible index tells, before rows are fetched."""
-    return tuple(one for one in profile.on_query if one is not Leak.ACCESS_PATTERN)
+        yield told(message, (Leak.RESULT,), profile)
 
 
 def _kept(plan: Plan, access: TableAccess) -> frozenset[int]:
@@ -146,7 +141,8 @@ def _ends(access: TableAccess, shape: Shape) -> Iterator[Told]:
     for column in dict.fromkeys(wanted):
         by_store = ope_index(access.table, column)
         if by_store is not None:
-            yield from _read(access.table, by_store, shape)
+            message = f"ReadVisible: the rows at one end of {by_store.name} (ope)"
+            yield told(message, (Leak.RESULT,), index_profile(access.table, by_store))
         index = next(
             (
                 one
@@ -171,7 +167,8 @@ def _read(table: Table, index: Index, shape: Shape, *, ends: bool = False) -> It
     if not profile.hidden:
         what = "tags" if index.method == "det" else "bounds"
         message = f"ReadVisible: the {what} that {index.name} ({index.method}) is asked for"
-        yield told(message, _asked(profile), profile)
+        leaks = tuple(one for one in profile.on_query if one is not Leak.ACCESS_PATTERN)
+        yield told(message, leaks, profile)
         return
     name = f"{index.name} ({index.method})"
     if index.method != "range":
@@ -275,7 +272,7 @@ def _join(query: QueryPlan, join: SemiJoin, shapes: Mapping[int, Shape]) -> Iter
     tags = det_index(left.table, join.left_column)
     if tags is not None and det_index(right.table, join.right_column) is not None:
         profile = index_profile(left.table, tags)
-        yield told("ReadJoin: by the tags of both sides", _asked(profile), profile)
+        yield told("ReadJoin: by the tags of both sides", (Leak.RESULT,), profile)
 
 
 # --- Changes ---------------------------------------------------------------------------------------

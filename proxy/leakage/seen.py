@@ -241,10 +241,14 @@ def _sorted(
 
 def _answered(one: Exchange, by: Sequence[tuple[Index, TableState]]) -> Iterator[Told]:
     """What a server-visible index was asked, and how much it answered."""
-    values = sum(isinstance(value, bytes) for _, ids in one.request.ids for value in ids)
+    # The end of a range that has none is sent as no bytes.
+    given = [value for _, ids in one.request.ids for value in ids if isinstance(value, bytes)]
+    values = sum(value != b"" for value in given)
     for index, state in by:
         profile = index_profile(state.table, index)
         leaks = tuple(leak for leak in profile.on_query if leak is not Leak.ACCESS_PATTERN)
+        if not values:
+            leaks = (Leak.RESULT,)
         yield told(
             f"{one.request.kind}: by {index.name} ({index.method}), {_count(values, 'value')} given, "
             f"{_found(one.answer)}",
