@@ -296,7 +296,8 @@ _OPE = Profile(
         Leak.ORDER: "the order of all rows, so the rank of each; a column that is dense in its type is as good as "
         "readable",
         Leak.SEARCH_PATTERN: "where the bounds of a query lie among the rows, and when they are the same",
-        Leak.RESULT: "exactly which rows match, or stand first in an order",
+        Leak.RESULT: "exactly which rows match, or stand first in an order, and how many were wanted: the limit, and "
+        "as many more as the open transaction has removed",
     },
     verified=False,
 )
