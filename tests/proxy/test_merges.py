@@ -580,3 +580,19 @@ def test_an_idle_connection_goes_on_after_days(database: Database, monkeypatch):
     for connection in (idle, busy, database.connect()):
         assert rows(connection, "SELECT count(*), min(id), max(id) FROM t") == [(11, 2, 100)]
         check_ok(connection)
+
+
+def test_an_idle_connection_goes_on_after_days_without_a_fold(database: Database, monkeypatch):
+    # What folds nothing keeps the writer in the manifest, so the store has to know where it ended as well.
+    shift = 0.0
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + shift)
+    idle, busy = database.connect(), database.connect()
+    idle.execute("CREATE TABLE t (id BIGINT PRIMARY KEY)")
+    idle.execute("INSERT INTO t VALUES (1)")
+    busy.session.maintenance.fold(number_of(busy, "t"))
+    idle.execute("SELECT id FROM t")
+    shift += 9 * 86_400.0
+    busy.execute("ANALYZE t")
+    idle.execute("INSERT INTO t VALUES (2)")
+    assert rows(busy, "SELECT count(*) FROM t") == [(2,)]

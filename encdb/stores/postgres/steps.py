@@ -256,12 +256,13 @@ def _plan_fold(steps: _Steps, table: int, swap: wire.Swap) -> None:
             table,
             expected=len(swap.folded_deltas),
         )
-    steps.add(
-        "folded",
-        f"DELETE FROM {{folded}} WHERE tbl = %s AND day < {_TODAY} - %s",
-        table,
-        FOLDED_DAYS,
-    )
+        # Only such a merge drops writers that are idle from the manifest, too.
+        steps.add(
+            "folded",
+            f"DELETE FROM {{folded}} WHERE tbl = %s AND day < {_TODAY} - %s",
+            table,
+            FOLDED_DAYS,
+        )
     if swap.folded_rows:
         steps.add("folded", _REMOVE_ROWS, table, Numbers(swap.folded_rows))
     if swap.folded_tombstones:

@@ -352,10 +352,11 @@ class _TableWriter:
                     " VALUES (?, ?, ?, ?, ?)",
                     (self._table, writer, n, hashlib.sha256(row[0]).digest(), today),
                 )
-        self._connection.execute(
-            "DELETE FROM folded WHERE tbl = ? AND day < ?", (self._table, today - FOLDED_DAYS)
-        )
         if swap.folded_deltas:
+            # Only such a merge drops writers that are idle from the manifest, too.
+            self._connection.execute(
+                "DELETE FROM folded WHERE tbl = ? AND day < ?", (self._table, today - FOLDED_DAYS)
+            )
             removed = self._connection.executemany(
                 f'DELETE FROM "{deltas}" WHERE writer = ? AND n = ?', swap.folded_deltas
             ).rowcount
