@@ -37,6 +37,7 @@ from .execute.write import claimed_elsewhere
 from .integrity import tampered
 from .keyspace import ZERO_HASH, scheme_of
 from .leases import Leases, Used
+from .manifest import IDLE_DAYS, today
 from .overlay import TableOverlay
 from .snapshot import DatabaseState
 from .staging import ManifestChange, Siblings, Staging, build_swap
@@ -74,12 +75,19 @@ class Writer:
         """Number and hash of this writer's last delta of a table.
 
         A writer whose end was dropped from the frontier would number its deltas from 1 again, and an
-        old delta could stand for a new one of that number; it takes a new identity instead.
+        old delta could stand for a new one of that number; it takes a new identity instead. So does one
+        whose end was folded a day ago or more: a merge may be about to drop it, and the store forgets it
+        after a week whether the frontier names it or not.
         """
         table = state.table.id
         known = state.frontier().get(self.identity)
+        folded = state.manifest.frontier.get(self.identity)
+        idle = not state.pending.get(self.identity)
         if known is None and table in self._cited:
             self._renew()
+        elif idle and folded is not None and today() - folded.day >= IDLE_DAYS:
+            self._renew()
+            known = None
         return known or (0, ZERO_HASH)
 
     def _renew(self) -> None:

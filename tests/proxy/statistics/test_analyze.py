@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from decimal import Decimal
 
@@ -174,6 +175,25 @@ def test_a_transaction_goes_on_over_an_analysis(database):
     one.execute("COMMIT")
     assert rows(two, "SELECT i FROM t ORDER BY i") == [(0,), (2,), (3,), (4,), (77,)]
     assert statistics(one)["i"].rows == 5
+
+
+@pytest.mark.every_store
+@pytest.mark.parametrize("statement", ["ANALYZE t", "VACUUM t"])
+def test_a_writer_that_was_idle_for_days_goes_on(database, monkeypatch, statement):
+    """The store forgets its end when a manifest changes, though this one folds nothing and knows it still."""
+    shift, real = 0.0, time.time
+    monkeypatch.setattr(time, "time", lambda: real() + shift)
+    idle, busy = database.connect(), database.connect()
+    idle.execute("CREATE TABLE t (a INT)")
+    idle.execute("CREATE INDEX ON t USING range (a)")
+    idle.execute("INSERT INTO t VALUES (1)")
+    busy.execute("VACUUM t")
+    shift = 9 * 86_400.0
+    busy.execute(statement)
+    idle.execute("INSERT INTO t VALUES (2)")
+    for connection in (idle, busy, database.connect()):
+        assert rows(connection, "SELECT count(*) FROM t") == [(2,)]
+        check_ok(connection)
 
 
 def test_rows_are_read_once_however_often_the_commit_is_repeated(database, monkeypatch):
