@@ -41,7 +41,7 @@ QUESTIONS = (
     "SELECT id FROM people WHERE zip = '06003'",
     "SELECT id, age FROM people WHERE age BETWEEN 30 AND 33",
     "SELECT min(age), max(id) FROM people",
-    "SELECT id FROM people WHERE notes @@ 'asthma -smoker'",
+    "SELECT id FROM people WHERE notes @@ 'asth* -smokre~1'",
 )
 JOIN = "SELECT p.name, v.day FROM people p JOIN visits v ON v.person = p.id WHERE p.zip = '06001'"
 READS = (wire.ReadHeads, wire.ReadPages, wire.ReadRows, wire.ReadPacks)

@@ -32,7 +32,7 @@ QUESTIONS: tuple[str, ...] = (
     "SELECT id, age FROM people WHERE age BETWEEN 30 AND 33",
     "SELECT min(age), max(age), min(id), max(id) FROM people",
     "SELECT id, age FROM people ORDER BY age DESC, id LIMIT 5",
-    "SELECT id FROM people WHERE notes @@ 'asthma -smoker'",
+    "SELECT id FROM people WHERE notes @@ 'asth* -smokre~1'",
     "SELECT id FROM people WHERE notes @@ 'unheardof'",
     "SELECT zip, count(*), sum(age) FROM people GROUP BY zip",
     "SELECT p.name, v.day FROM people p JOIN visits v ON v.person = p.id WHERE p.zip = '06001'",
