@@ -16,14 +16,19 @@ from proxy.sql.compare import Bound
 from proxy.sql.predicates import Between, Equals, In, Predicate
 from proxy.sql.serving import det_index, ope_index
 from proxy.statistics.choice import Step
+from proxy.statistics.estimate import Estimator
 
 from . import ordered as ordered_rows
 from .ends import extreme_rows, first_rows, never_null
 from .grouped import group_table
 from .joined import Side
 from .lookup import parts_of
+from .probes import base
 from .probes.visible import exactly, together
 from .visible import Claimed, Conditions, indexes_of
+
+GROUPS_SHARE = 0.125
+"""A group costs the store's answer some 40 bytes, and a row of one column some 5."""
 
 if TYPE_CHECKING:
     from .access import Access, Fetched
@@ -117,13 +122,15 @@ def _first(access: Access, ordered: OrderedAccess, parts: Sequence[Predicate]) -
 def groups_by_store(access: Access, index: Index) -> Fetched | None:
     """The groups of a ``det`` index in place of rows; None when the rows are needed.
 
-    That is so when the transaction has changes of its own, which the store cannot count, or when conditions
-    are not served exactly.
+    That is so when the transaction has changes of its own, which the store cannot count, when conditions are
+    not served exactly, or when statistics say that most groups are small.
     """
     overlay = access.view.overlay
     if overlay.places or overlay.removed:
         return None
     alternatives: list[Conditions] | None = [()]
+    if many_groups(access, index):
+        return None
     bound = access.bound()
     if bound is not None:
         if not bound.exact or bound.predicate is None:
@@ -134,6 +141,15 @@ def groups_by_store(access: Access, index: Index) -> Fetched | None:
     table = group_table(access.view, index, alternatives[0])
     access.note([index, *indexes_of(alternatives)])
     return access.fetched(table, access.view.count())
+
+
+def many_groups(access: Access, index: Index) -> bool:
+    """Whether an index of one column is known to have so many groups that reading the rows costs less."""
+    rows = access.view.count()
+    if len(index.columns) > 1 or rows <= base.FEW:
+        return False
+    known = Estimator(access.view).column(index.columns[0])
+    return known is not None and known.distinct(rows) > GROUPS_SHARE * rows
 
 
 def side_of_join(access: Access, column_id: int) -> Side | None:

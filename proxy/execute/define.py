@@ -284,21 +284,18 @@ class Definer:
         """
         if index.method not in KINDS:
             return (notice(index.name, index_profile(table, index)),)
-        narrow = narrowed(table, index)
         types = [table.column_by_id(number).type for number in index.columns]
         live, key = view.live(), TermPrf(Key.random())
-        pieces: list[Array] = []
-        for start in range(0, len(live), SCAN_ROWS):
-            _, arrays = view.fetch(
-                live[start : start + SCAN_ROWS], [one.id for one in narrow.columns]
-            )
-            by_id = dict(
-                zip([one.id for one in narrow.columns], map(one_array, arrays), strict=True)
-            )
-            # Words are equal exactly when values are, whatever the type, and show nothing.
-            words, valid = equality.words(key, [by_id[number] for number in index.columns], types)
-            pieces.append(pa.array(words, mask=~valid))
-        measured, profile = measure(pieces), index_profile(table, index)
+
+        def pieces() -> Iterator[Array]:
+            for start in range(0, len(live), SCAN_ROWS):
+                part = live[start : start + SCAN_ROWS]
+                _, arrays = view.fetch(part, index.columns)
+                # Words are equal exactly when values are, whatever the type, and show nothing.
+                words, valid = equality.words(key, list(map(one_array, arrays)), types)
+                yield pa.array(words, mask=~valid)
+
+        measured, profile = measure(pieces()), index_profile(table, index)
         accept = index.option("accept_leakage", "false") == "true"
         require_acceptable(index.name, profile, measured, accept=accept)
         return (notice(index.name, profile, measured),)

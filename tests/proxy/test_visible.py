@@ -211,6 +211,27 @@ def test_an_import_makes_no_index_that_is_not_measured():
     assert IndexSpec.parse("equality:zip").columns == ("zip",)
 
 
+def test_many_small_groups_are_left_to_a_scan(connection):
+    connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows_of(400)[120:])
+    for index in ("det (zip)", "det (name)"):
+        connection.execute(f"CREATE INDEX ON t USING {index} {ACCEPT}")
+    names, zips = ("SELECT count(DISTINCT name) FROM t", "SELECT count(DISTINCT zip) FROM t")
+    assert "used: t_name_idx" in plan(connection, names)
+    connection.execute("ANALYZE t")
+    assert "used: none" in plan(connection, names)
+    assert "used: t_zip_idx" in plan(connection, zips)
+    assert connection.execute(names).fetchall() == [(400,)]
+    assert connection.execute(zips).fetchall() == [(20,)]
+
+
+def test_conditions_are_encrypted_only_where_they_are_asked(connection, monkeypatch):
+    connection.execute(f"CREATE INDEX ON t USING ope (age) {ACCEPT}")
+    monkeypatch.setattr("proxy.visible.VisibleIndex.bound", None)
+    assert connection.execute("SELECT zip FROM t WHERE id = 5 AND age > -50").fetchall() == [
+        (rows_of(120)[5][1],)
+    ]
+
+
 def test_entries_come_and_go_with_rows_and_indexes(connection):
     connection.execute(f"CREATE INDEX gone ON t USING det (zip) {ACCEPT}")
     connection.execute(f"CREATE INDEX ON t USING ope (age) {ACCEPT}")

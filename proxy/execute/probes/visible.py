@@ -6,12 +6,14 @@ whole is answered in one round trip and names the fewest rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from math import prod
 from typing import Final
 
+from proxy.arrow import Ordinals
 from proxy.catalog import Index
 from proxy.execute.view import TableView
 from proxy.execute.visible import Conditions, rows_of
@@ -29,20 +31,38 @@ _PREFERENCE: Final = ("det", "ope", "ore")
 """Which method serves a conjunct that several could serve."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What one index is asked for; nothing is encrypted before it is.
+
+    Attributes:
+        conditions: makes each of the conditions of which one must hold; none if no row matters.
+        exact: whether they are the conjuncts served, and not weaker ones.
+        asked: values and ranges, for the cost.
+    """
+
+    conditions: Sequence[Callable[[], Condition | None]]
+    exact: bool
+    asked: int
+
+
 def probes(context: Context, parts: Sequence[Predicate]) -> list[Probe]:
     """One probe for everything that server-visible indexes serve of a conjunction, if anything."""
-    chosen, covers = _chosen(context, parts)
+    chosen, covers = _choose(context, parts)
     if not chosen:
         return []
     first, *others = chosen
-    alternatives = list(product(*chosen.values()))
+
+    def run() -> Ordinals:
+        return rows_of(context.view, _alternatives(chosen), context.claim)
+
     return [
         Probe(
             index=first,
             covers=covers,
             rank=_rank(covers),
-            run=partial(rows_of, context.view, alternatives, context.claim),
-            asked=sum(len(one.test.values) for found in chosen.values() for one in found),
+            run=run,
+            asked=sum(one.asked for one in chosen.values()),
             others=tuple(others),
         )
     ]
@@ -50,29 +70,36 @@ def probes(context: Context, parts: Sequence[Predicate]) -> list[Probe]:
 
 def exactly(context: Context, parts: Sequence[Predicate]) -> list[Conditions] | None:
     """Conjunctions of which a row fulfils one exactly if it fulfils all parts; None where that cannot be said."""
-    chosen, covers = _chosen(context, parts)
-    exact = all(one.exact for found in chosen.values() for one in found)
-    return list(product(*chosen.values())) if exact and set(covers) == set(parts) else None
+    chosen, covers = _choose(context, parts)
+    exact = all(one.exact for one in chosen.values()) and set(covers) == set(parts)
+    return _alternatives(chosen) if exact else None
 
 
 def together(context: Context, parts: Sequence[Predicate]) -> list[Conditions]:
     """Conjunctions of which every row fulfils one that fulfils all parts."""
-    chosen, _ = _chosen(context, parts)
-    return list(product(*chosen.values()))
+    chosen, _ = _choose(context, parts)
+    return _alternatives(chosen)
 
 
-def _chosen(
+def _alternatives(chosen: Mapping[Index, _Chosen]) -> list[Conditions]:
+    """The conjunctions whose disjunction is what the indexes are asked for."""
+    made = [[make() for make in one.conditions] for one in chosen.values()]
+    return list(product(*([one for one in each if one is not None] for each in made)))
+
+
+def _choose(
     context: Context, parts: Sequence[Predicate]
-) -> tuple[dict[Index, list[Condition]], tuple[Predicate, ...]]:
-    """Which indexes serve which conjuncts: per index conditions of which one must hold."""
-    chosen: dict[Index, list[Condition]] = {}
+) -> tuple[dict[Index, _Chosen], tuple[Predicate, ...]]:
+    """Which indexes serve which conjuncts, and how."""
+    chosen: dict[Index, _Chosen] = {}
     covers: dict[Predicate, None] = {}
     for index in sorted(visible_indexes(context.view.table), key=_order):
         served = context.served(index, parts)
         if not served or covers.keys() >= set(served):
             continue
-        found = conditions(context.view, index, served)
-        if found is None or prod(map(len, [*chosen.values(), found])) > MOST_REQUESTS:
+        found = _chosen_of(context.view, index, served)
+        every = [] if found is None else [*chosen.values(), found]
+        if found is None or prod(len(one.conditions) for one in every) > MOST_REQUESTS:
             continue
         chosen[index] = found
         covers.update(dict.fromkeys(served))
@@ -89,29 +116,22 @@ def _rank(atoms: Sequence[Predicate]) -> int:
     return {Equals: EQUAL, In: AMONG}.get(type(atoms[0]), WITHIN)
 
 
-def conditions(
-    view: TableView, index: Index, served: Sequence[Predicate]
-) -> list[Condition] | None:
-    """What the store is asked about one index: any of these conditions holds for each row that matters.
-
-    Returns:
-        None when there would be too many, or no end to any of them; an empty list when no row matters.
-    """
+def _chosen_of(view: TableView, index: Index, served: Sequence[Predicate]) -> _Chosen | None:
+    """What one index is asked for; None when that would be too much, or no end to any of it."""
+    scheme = scheme_of(view.table, view.state.keys, index)
     if index.method == "det":
-        return _tagged(view, index, served)
+        values = [values_of(one) for one in served if isinstance(one, Equals | In)]
+        count = prod(map(len, values))
+        if count > MOST_TUPLES and len(values) > 1:
+            return None
+
+        def among() -> Condition | None:
+            return scheme.among(combinations(view, index, values))
+
+        return _Chosen([among], exact=True, asked=count)
     (atom,) = served
     ranges = ranges_of(view, index, atom)
     if len(ranges) > MOST_REQUESTS or any(one.low is None and one.high is None for one in ranges):
         return None
-    scheme = scheme_of(view.table, view.state.keys, index)
-    return [scheme.between(one) for one in ranges]
-
-
-def _tagged(view: TableView, index: Index, served: Sequence[Predicate]) -> list[Condition] | None:
-    """The one condition of a ``det`` index: the values are among some."""
-    values = [values_of(one) for one in served if isinstance(one, Equals | In)]
-    if prod(map(len, values)) > MOST_TUPLES and len(values) > 1:
-        return None
-    scheme = scheme_of(view.table, view.state.keys, index)
-    found = scheme.among(combinations(view, index, values))
-    return [] if found is None else [found]
+    exact = all(one.exact for one in ranges)
+    return _Chosen([partial(scheme.between, one) for one in ranges], exact, len(ranges))

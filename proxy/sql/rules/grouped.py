@@ -102,9 +102,11 @@ def _is_counting(select: exp.Select) -> bool:
 def _suits(table: Table, index: Index, wanted: set[int]) -> bool:
     """Whether an index has exactly these columns, and tells its groups apart as the engine does.
 
-    A row with a NULL has no tag; of several columns it could be in many groups.
+    A row with a NULL has no tag; of several columns it could be in many groups. Groups of one row each are no use.
     """
     if index.method != "det" or set(index.columns) != wanted:
+        return False
+    if any(wanted.issuperset(one.columns) for one in table.unique_indexes):
         return False
     columns = [table.column_by_id(number) for number in index.columns]
     if any(column.type.kind in _FLOATS for column in columns):
