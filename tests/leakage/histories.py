@@ -316,10 +316,10 @@ def shown() -> History:
 
 
 def dictionary() -> History:
-    """Documents of words with a dictionary: words by their beginnings."""
+    """Documents of words with a dictionary: words by their beginnings, and by other patterns."""
     rows = tuple(
-        (number, f"{code(number % 900)} w{number % 61}x {code(-number)[:6]}z")
-        for number in range(1_300)
+        (number, f"{code(number % 1_700)} w{number % 61}x {code(-number)[:6]}z")
+        for number in range(2_000)
     )
     return [
         LETTERS,
@@ -334,8 +334,11 @@ def dictionary() -> History:
         Connect(client=OTHER),
         Match("letters", ("id",), "body", ("7b*",), client=OTHER),
         Match("letters", ("id",), "body", ("none*",), client=OTHER),
+        Match("letters", ("id",), "body", ("w1*", "?5x"), client=OTHER),
         Vacuum("letters", client=OTHER),
+        Match("letters", ("id",), "body", ("*60x", "w6*"), client=OTHER),
         Match("letters", ("id",), "body", ("w1*",), client=OTHER),
+        Match("letters", ("id",), "body", ("w?1x",)),
     ]
 
 

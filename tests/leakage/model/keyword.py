@@ -1,17 +1,21 @@
 """L of `keyword`: a word for each distinct token of a document, looked up as those of `equality` are.
 
-The dictionary is a sorted segment of the distinct tokens; a prefix reads it as a range reads an index.
+The dictionary is a sorted segment of the distinct tokens; a prefix reads it as a range reads an index. Another pattern
+reads all of it, page after page as they lie.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+
+from indexes.leakage import Leak
 
 from . import ranges
 from .equality import find
 from .functions import Functions
-from .layouts import Entry, Posting
+from .layouts import Entry, Posting, Sorted
 from .plain import Index, Row, Table, covered, order_key, text_term
 from .world import DICTIONARY, Entries
 
@@ -47,27 +51,64 @@ def has_dictionary(index: Index) -> bool:
     return dict(index.options).get("dictionary") != "false"
 
 
-def begins(client: Client, memory: Memory, index: Index, prefix: str) -> list[str]:
-    """The terms that begin so, by the dictionary, and the prefix itself."""
-    number = index.id | DICTIONARY
+SCAN_PAGES = 256
+
+
+def scan(client: Client, memory: Memory, segment: Sorted) -> None:
+    """All pages of a segment: that says nothing of what is asked."""
+    client.header(memory, segment)
+    for start in range(segment.header, segment.pages, SCAN_PAGES):
+        stop = min(start + SCAN_PAGES, segment.pages)
+        ids = [segment.segment << 32 | page for page in range(start, stop)]
+        client.pages(memory, ids, Leak.TABLE_USE)
+
+
+def begins(client: Client, memory: Memory, segment: Sorted, prefix: str) -> None:
+    """The part of a dictionary where terms begin so."""
     raw = prefix.encode()
     low, high = (
         (int.from_bytes(one[:8], "big"), int.from_bytes(one[8:], "big"))
         for one in (raw.ljust(16, b"\0"), raw.ljust(16, b"\xff"))
     )
+    ranges.read(client, memory, segment, (low, high))
+
+
+def is_prefix(pattern: str) -> bool:
+    """Whether a pattern says how a term begins, and nothing else."""
+    return not set(pattern[:-1]) & set("*?")
+
+
+def expand(
+    client: Client, memory: Memory, index: Index, patterns: Sequence[str]
+) -> dict[str, list[str]]:
+    """The terms of each pattern by the dictionary; a prefix stands for its own letters too."""
+    number = index.id | DICTIONARY
     segments = memory.state.ordered(number)
-    client.together(
-        [lambda one=one: ranges.read(client, memory, one, (low, high)) for one in segments]  # type: ignore[misc]
-    )
+    if all(map(is_prefix, patterns)):
+        client.together(
+            [
+                lambda one=one, text=text: begins(client, memory, one, text[:-1])  # type: ignore[misc]
+                for text in patterns
+                for one in segments
+            ]
+        )
+    else:
+        client.together([lambda one=one: scan(client, memory, one) for one in segments])  # type: ignore[misc]
     entries = [*memory.pending.ordered.get(number, ())]
     entries += [entry for one in segments for entry in one.keys]
-    found = {(one.value or b"").decode() for one in entries}
-    return list(dict.fromkeys([prefix, *(one for one in found if one.startswith(prefix))]))
+    terms = sorted({(one.value or b"").decode() for one in entries})
+    found = {}
+    for pattern in patterns:
+        own = [pattern[:-1]] if is_prefix(pattern) else []
+        meant = [one for one in terms if fnmatchcase(one, pattern)]
+        found[pattern] = list(dict.fromkeys([*own, *meant]))
+    return found
 
 
 def matches(client: Client, memory: Memory, index: Index, words: Sequence[str]) -> list[int]:
-    """Live documents that hold all words; a word that ends in a star stands for all that begin so."""
-    patterns = {one: begins(client, memory, index, one[:-1]) for one in words if one.endswith("*")}
+    """Live documents that hold all words, or for a pattern some word like it."""
+    listed_patterns = [one for one in dict.fromkeys(words) if set(one) & set("*?")]
+    patterns = expand(client, memory, index, listed_patterns) if listed_patterns else {}
     state = memory.state
     meant = [patterns.get(one, [one]) for one in dict.fromkeys(words)]
     number = state.schema.number
