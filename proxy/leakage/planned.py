@@ -14,7 +14,13 @@ from indexes.multimap.segment import dictionary_id
 from proxy.catalog import Index, Table
 from proxy.covering import is_covering
 from proxy.sql.access import QueryPlan, SemiJoin, TableAccess
-from proxy.sql.serving import det_index, ope_index, usable_indexes
+from proxy.sql.serving import (
+    det_index,
+    ope_index,
+    reads_dictionary,
+    searched_by,
+    usable_indexes,
+)
 from proxy.sql.write import DeletePlan, InsertPlan, UpdatePlan
 
 from . import index_profile
@@ -102,11 +108,13 @@ def _access(
     chosen = _named(access, names)
     for index in chosen:
         yield from _read(table, index, shape)
+        yield from _dictionary(access, index, shape)
     yield from _ends(access, shape)
     for match in access.matches:
-        for index in _searched(table, match.columns):
-            if index not in chosen:
-                yield from _read(table, index, shape)
+        searched = searched_by(access, match)
+        if searched is not None and searched not in chosen:
+            yield from _read(table, searched, shape)
+            yield from _dictionary(access, searched, shape)
     columns = access.columns | more
     covering = [one.name for one in chosen if is_covering(one, columns)]
     if covering and len(covering) == len(chosen) and not access.matches:
@@ -123,14 +131,6 @@ def _named(access: TableAccess, names: Sequence[str] | None) -> list[Index]:
     if names is None:
         return [one for one in usable_indexes(access) if one.visible]
     return [one for one in access.table.indexes if one.name in names]
-
-
-def _searched(table: Table, columns: Sequence[int]) -> list[Index]:
-    """The keyword index that a match is answered by."""
-    fitting = [
-        one for one in table.indexes if one.method == "keyword" and set(columns) <= set(one.columns)
-    ]
-    return [min(fitting, key=lambda one: len(one.columns))] if fitting else []
 
 
 def _ends(access: TableAccess, shape: Shape) -> Iterator[Told]:
@@ -173,14 +173,30 @@ def _read(table: Table, index: Index, shape: Shape, *, ends: bool = False) -> It
     name = f"{index.name} ({index.method})"
     if index.method != "range":
         yield from _hashed(f"what {name} is asked for", profile, profile.on_query, shape)
-    if index.method == "keyword":
-        sizes = shape.ordered.get(dictionary_id(index.id), ())
-        yield from _sorted(index, f"the dictionary of {name}", profile, sizes, ends=False)
-    elif Leak.RANGE_PAGES in profile.on_query:
+    if index.method == "range":
         yield from _sorted(index, name, profile, shape.ordered.get(index.id, ()), ends=ends)
     if index.method == "range" and len(index.columns) > 1:
         what = f"the rows with NULL in the last column of {name}, if it is not restricted"
         yield from _hashed(what, profile, profile.on_query, shape)
+
+
+def _dictionary(access: TableAccess, index: Index, shape: Shape) -> Iterator[Told]:
+    """Where the words are found that patterns stand for."""
+    if index.method != "keyword":
+        return
+    part, whole = reads_dictionary(access, index)
+    sizes = shape.ordered.get(dictionary_id(index.id), ())
+    name = f"the dictionary of {index.name} ({index.method})"
+    if part:
+        yield from _sorted(index, name, index_profile(access.table, index), sizes, ends=False)
+    large = tuple(one for one in sizes if one > SMALL)
+    if whole and not part:
+        yield from _whole(f"every page that {name} has", sizes)
+    if whole and large:
+        yield told(
+            f"ReadPages: every page of {name} in the order of the pages, in {pages(large)}",
+            (Leak.TABLE_USE,),
+        )
 
 
 def _sorted(

@@ -18,6 +18,7 @@ from .serving import (
     join_group,
     ope_index,
     reads_dictionary,
+    searched_by,
     too_short,
     usable_indexes,
     without_dictionary,
@@ -113,7 +114,11 @@ def _render(
     lines += _by_store(query)
     if stats is None:
         most = sum(map(_round_trips, query.accesses)) + INDEX_STAGES * len(query.joins)
-        whole = any(reads_dictionary(one)[1] for one in query.accesses)
+        whole = any(
+            reads_dictionary(access, index)[1]
+            for access in query.accesses
+            for index in _words(access)
+        )
         lines.append(
             f"store: 1 round trip for what has changed, at most {most} more for what is not cached"
             + (", and one for each MiB of a dictionary that a pattern reads whole" if whole else "")
@@ -205,16 +210,22 @@ def _trusting(query: QueryPlan) -> bool:
 def _round_trips(access: TableAccess) -> int:
     """How often an access may wait for the store, one dependent stage after the other."""
     usable = usable_indexes(access)
-    hidden = [index for index in usable if not index.visible]
+    words = _words(access)
+    hidden = {index.id for index in (*usable, *words) if not index.visible}
     # All server-visible ones are asked in one message.
-    stages = INDEX_STAGES * len(hidden) + (len(hidden) < len(usable))
+    stages = INDEX_STAGES * len(hidden) + any(index.visible for index in usable)
     if access.ordered is not None:
         stages += 2 * INDEX_STAGES
     stages += 2 * INDEX_STAGES * len(access.extremes)
-    if reads_dictionary(access)[0]:
-        stages += INDEX_STAGES
+    stages += INDEX_STAGES * sum(any(reads_dictionary(access, index)) for index in words)
     opened = bool(access.columns or access.matches or access.ordinals)
     return stages + (LIVENESS_STAGES + 1 if opened or stages else 0)
+
+
+def _words(access: TableAccess) -> list[Index]:
+    """The keyword indexes that answer an access's matches, whether the rows are found by them or not."""
+    found = [searched_by(access, match) for match in access.matches]
+    return list({index.id: index for index in found if index is not None}.values())
 
 
 def access_predicate(access: TableAccess) -> str:

@@ -48,14 +48,14 @@ def usable_indexes(access: TableAccess) -> list[Index]:
     if access.predicate is None:
         return []
 
-    def searched_by(index: Index) -> Searched:
+    def columns_for(index: Index) -> Searched:
         return lambda number: columns_by(index, access.matches[number])
 
     groups = list(_conjunctions(access.predicate))
     return [
         index
         for index in access.table.indexes
-        if any(served(index, parts, searched_by(index)) for parts in groups)
+        if any(served(index, parts, columns_for(index)) for parts in groups)
     ]
 
 
@@ -71,21 +71,33 @@ def _wants_texts(index: Index, match: MatchColumn) -> bool:
     return isinstance(query, str) and needs_texts(query, Analysis.from_options(index.options))
 
 
-def reads_dictionary(access: TableAccess) -> tuple[bool, bool]:
-    """Whether keyword matches may read a dictionary, and whether they may read it whole."""
-    some = whole = False
-    for index in usable_indexes(access):
-        if index.method != "keyword":
+def searched_by(access: TableAccess, match: MatchColumn) -> Index | None:
+    """The keyword index that answers a match: the narrowest; None if texts are read instead, or there is none."""
+    fitting = [
+        index
+        for index in access.table.indexes
+        if index.method == "keyword" and set(match.columns) <= set(index.columns)
+    ]
+    index = min(fitting, key=lambda one: len(one.columns), default=None)
+    return None if index is None or _wants_texts(index, match) else index
+
+
+def reads_dictionary(access: TableAccess, index: Index) -> tuple[bool, bool]:
+    """Whether the matches that an index answers may read a part of its dictionary, and whether all of it."""
+    analysis = Analysis.from_options(index.options)
+    part = whole = False
+    for match in access.matches:
+        if not analysis.dictionary or searched_by(access, match) != index:
             continue
-        analysis = Analysis.from_options(index.options)
-        for match in access.matches:
-            query = match.query.value if isinstance(match.query, Literal) else None
+        query = match.query.value if isinstance(match.query, Literal) else None
+        if not isinstance(query, str):
             # What a parameter asks for is not known before it is.
-            patterns = parse(query, analysis.analyser).patterns if isinstance(query, str) else None
-            if analysis.dictionary and set(match.columns) <= set(index.columns):
-                some |= patterns is None or bool(patterns)
-                whole |= patterns is None or not all(one.narrow for one in patterns)
-    return some, whole
+            return True, True
+        patterns = parse(query, analysis.analyser).patterns
+        all_narrow = all(one.narrow for one in patterns)
+        part |= bool(patterns) and all_narrow
+        whole |= not all_narrow
+    return part, whole
 
 
 def without_dictionary(access: TableAccess) -> list[tuple[Index, Predicate]]:

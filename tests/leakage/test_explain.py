@@ -121,7 +121,7 @@ def test_small_segments_are_read_whole():
         ("SELECT age FROM patients ORDER BY age LIMIT 3", (), {"range pages"}),
         ("SELECT id FROM patients WHERE age > 3", ("by_age",), {"range pages"}),
         (
-            "SELECT id FROM patients WHERE notes @@ 'x'",
+            "SELECT id FROM patients WHERE notes @@ 'x*y' OR notes @@ 'xy*'",
             ("by_notes",),
             {"volume class", "range pages"},
         ),
@@ -136,6 +136,22 @@ def test_other_accesses(sql, names, told):
     if not told & hidden:
         assert not leaks_in(lines) & hidden
     assert "'x'" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("query", "part", "whole"),
+    [("'x'", 0, 0), ("'xy* x'", 1, 0), ("'x*y'", 0, 1), ("'xy*  -xz~1'", 0, 1), ("$1", 1, 1)],
+)
+def test_what_patterns_read_of_a_dictionary(query, part, whole):
+    for sql, names in (
+        (f"SELECT id FROM patients WHERE notes @@ {query}", ("by_notes",)),
+        (f"SELECT notes @@ {query} FROM patients", ()),
+    ):
+        listed = sent(explained(sql, *names))
+        read = [one for one in listed if "the dictionary of by_notes" in one]
+        assert sum("a range or prefix covers" in one for one in read) == part
+        assert sum("every page" in one for one in read) == whole
+        assert ("range pages" in leaks_in(explained(sql, *names))) == bool(part)
 
 
 def test_changes():
@@ -275,6 +291,7 @@ def test_nothing_is_told_that_was_not_announced(large):
         LOOKUP,
         "SELECT id FROM t WHERE body @@ 'often'",
         "SELECT id FROM t WHERE body @@ 'seldom' AND id IN (1, 2, 3)",
+        "SELECT id FROM t WHERE body @@ 'seld*' AND id < 3",
         "SELECT count(*) FROM t",
         "SELECT id FROM t WHERE code < '5'",
         "SELECT a.code FROM t a JOIN t b ON a.id = b.id WHERE b.id = 5",
