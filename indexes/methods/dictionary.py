@@ -4,7 +4,7 @@ A dictionary is kept as sorted entries beside the index's posting lists: key the
 UTF-8, filled up with zeros; value the term; ordinal 0, for an entry belongs to no row. So terms that begin alike
 lie side by side, and the fences of a sorted segment lead to them (as the terms of a B-tree dictionary do:
 Zobel, Moffat, Ramamohanarao, ACM TODS 23(4), 1998). Terms of more than 16 bytes that agree in those share a key
-and stand in no order among themselves. An entry outlives the rows that had its term, which harms nothing: its
+and stand in no order among themselves. An entry may outlive the rows that had its term, which harms nothing: its
 posting list gives no row.
 
 What it leaks. At rest: about how many distinct terms there are, as the page count of its segments, and with each

@@ -22,6 +22,7 @@ from proxy.check import check
 from proxy.reading import ByteCache
 from proxy.search import plain
 from proxy.search.analysis import analyser
+from proxy.search.collection import COLUMNS, KEYWORD_COLUMNS
 from proxy.search.query import parse
 from tests.fixtures.databases import Database, check_ok, refused, rows
 
@@ -187,9 +188,14 @@ LETTERS = (
 )
 
 
-def test_ranking_is_that_of_a_plain_scan(connection, tmp_path):
-    (tmp_path / "note.txt").write_text("a kernel of truth")
-    documents.add_documents(connection.session, [tmp_path], "mail")
+@pytest.mark.parametrize("option", ["true", "false"])
+def test_ranking_is_that_of_a_plain_scan(connection, option):
+    columns = ", ".join(f"{name} {kind.sql}" for name, kind, _ in COLUMNS)
+    connection.execute(f"CREATE TABLE mail ({columns})")
+    fields = ", ".join(KEYWORD_COLUMNS)
+    connection.execute(
+        f"CREATE INDEX ON mail USING keyword ({fields}) WITH (dictionary = {option})"
+    )
     insert = "INSERT INTO mail (id, path, title, body, size, digest) VALUES (?, ?, ?, ?, 1, 'none')"
     for number, (title, body) in enumerate(LETTERS, start=10):
         connection.execute(insert, (number, f"p{number}", title, body))
@@ -198,8 +204,7 @@ def test_ranking_is_that_of_a_plain_scan(connection, tmp_path):
     connection.execute("DELETE FROM mail WHERE id = 11")
     connection.execute("UPDATE mail SET body = 'a kernell' WHERE id = 13")
     analyse = analyser()
-    columns = "path, title, sender, recipients, body, attachments"
-    kept = rows(connection, f"SELECT {columns} FROM mail ORDER BY id")
+    kept = rows(connection, f"SELECT path, {fields} FROM mail ORDER BY id")
     scanned = [(n, analyse.many(row[1:])) for n, row in enumerate(kept)]
     for text in (
         "kern*",
