@@ -3,6 +3,7 @@
 =============  =======================================================================
 `analysis`     text to tokens: one analyser for indexes, queries and plain scans
 `query`        the query language, shared by SQL ``@@`` and ``encdb search``
+`patterns`     prefixes, wildcards and misspelt words, and the terms they stand for
 `evaluate`     a query over posting lists, as set operations on sorted ordinals
 `plain`        the same query over texts, without an index
 `rank`         BM25 over posting lists

@@ -161,7 +161,7 @@ class History:
 @pytest.mark.parametrize("seed", range(2))
 def test_histories(database: Database, seed):
     history = History(database, seed)
-    for _ in range(24):
+    for _ in range(16):
         history.step()
     for client in history.clients:
         for query in PATTERNS:
