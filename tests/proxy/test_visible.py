@@ -9,6 +9,7 @@ import pytest
 
 import encdb
 from encdb import wire
+from encdb.stores import copying
 from proxy.check import check
 from proxy.importing import IndexSpec
 from tests.fixtures.databases import Database
@@ -325,3 +326,25 @@ def test_a_moved_entry_is_noticed_when_its_row_is_opened(damaged):
         # What the entries were moved away from is missed: only a check finds that.
         assert found == []
     assert refused == 1
+
+
+@pytest.mark.stores("postgres")
+def test_a_copied_index_that_postgresql_cannot_compare_by_says_what_to_do(store_kind, tmp_path):
+    source, target = str(tmp_path / "source.db"), store_kind.new_url(tmp_path)
+    keyring = tmp_path / "key"
+    encdb.init(source, keyring=keyring)
+    with encdb.connect(source, keyring=keyring, pin=False) as connection:
+        connection.execute("CREATE TABLE t (id INT PRIMARY KEY, x INT)")
+        connection.execute("CREATE INDEX by_x ON t USING ore (x) WITH (accept_leakage = true)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", [(n, n % 7) for n in range(300)])
+    copying.copy_store(source, target)
+    with encdb.connect(target, keyring=keyring, pin=False) as connection:
+        query = "SELECT count(*) FROM t WHERE x < 3"
+        with pytest.raises(encdb.ProgrammingError, match="mask = 'sha256'") as refused:
+            connection.execute(query)
+        assert refused.value.code == "E_VISIBLE_MISFIT"
+        connection.execute("INSERT INTO t VALUES (1000, 6)")
+        connection.execute("DROP INDEX by_x")
+        connection.execute("CREATE INDEX by_x ON t USING ore (x) WITH (accept_leakage = true)")
+        assert connection.execute(query).fetchall() == [(129,)]
+        assert check(connection.session).problems == []
