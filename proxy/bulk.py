@@ -1,8 +1,9 @@
 """Bulk loads: rows go straight into packs, their postings into segments, while they arrive.
 
 The ordinals of a bulk load fill blocks of their own, so a pack is final when its block is full, and
-memory holds only postings. Nothing is visible before the manifest swap that names all of it. A load that
-makes up a whole table of some size brings statistics with it, since the values are at hand.
+memory holds only some postings and, of unique values, nine bytes each. Nothing is visible before the
+manifest swap that names all of it. A load that makes up a whole table of some size brings statistics
+with it, since the values are at hand.
 """
 
 from __future__ import annotations
@@ -11,14 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from indexes.errors import IntegrityFailure
-from indexes.multimap import hashed, postings
-from indexes.multimap.batches import SortedEntries
-from indexes.multimap.postings import PostingBatch
+from indexes.multimap.joining import Seen
 from indexes.multimap.segment import SegmentInfo
 from indexes.records.liveness import LivenessEntry
 
 from .catalog import Table
-from .compaction import built_sorted
+from .index_writer import IndexWriter
 from .keyspace import TableKeys, scheme_of
 from .manifest import Totals, add_totals
 from .overlay import NewRows, UniqueWords
@@ -38,17 +37,23 @@ class BulkLoad:
         keys: the table's keys.
         staging: where packs and pages go.
         whole: whether the table has no other rows.
+        seen: called with all posting lists that go into segments.
     """
 
     def __init__(
-        self, table: Table, keys: TableKeys, staging: Staging, *, whole: bool = False
+        self,
+        table: Table,
+        keys: TableKeys,
+        staging: Staging,
+        *,
+        whole: bool = False,
+        seen: Seen | None = None,
     ) -> None:
         self._table = table
         self._keys = keys
         self._staging = staging
         self._entries: dict[int, LivenessEntry] = {}
-        self._batches: list[PostingBatch] = []
-        self._ranges: dict[int, list[SortedEntries]] = {}
+        self._writer = IndexWriter(table, keys, staging, seen)
         self._statistics: Totals = {}
         self._segments: list[SegmentInfo] | None = None
         self._sample = automatic(table, table.indexes, keys.value_words) if whole else None
@@ -74,9 +79,7 @@ class BulkLoad:
 
     def index(self, rows: NewRows) -> None:
         """Keep the postings of rows, whose values are stored already or by :meth:`add`."""
-        self._batches.extend(batch for batch in rows.hashed if len(batch))
-        for index_id, entries in rows.ranges.items():
-            self._ranges.setdefault(index_id, []).append(entries)
+        self._writer.add(rows.hashed, rows.ranges)
         for index_id, (documents, tokens) in rows.statistics.items():
             add_totals(self._statistics, index_id, documents, tokens)
         for index in visible_indexes(self._table):
@@ -120,20 +123,5 @@ class BulkLoad:
     def segments(self) -> list[SegmentInfo]:
         """The segments of everything indexed; nothing can be added afterwards."""
         if self._segments is None:
-            self._segments = self._build()
+            self._segments = self._writer.finish()
         return self._segments
-
-    def _build(self) -> list[SegmentInfo]:
-        segments: list[SegmentInfo] = []
-        keys, table = self._keys, self._table
-        if self._batches:
-            lists = postings.encode_batches(self._batches)
-            built = hashed.build(lists, keys.hashed, table.id, self._staging.number())
-            segments.append(self._staging.segment(built))
-            self._batches.clear()
-        for index_id, parts in sorted(self._ranges.items()):
-            joined = SortedEntries.join(parts)
-            built = built_sorted(table, keys, index_id, joined, self._staging.number())
-            segments.append(self._staging.segment(built))
-        self._ranges.clear()
-        return segments

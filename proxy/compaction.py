@@ -2,35 +2,32 @@
 
 A fold takes every pending delta of one verified state: its rows go into the packs of their blocks, its
 postings into new segments, its removals into the liveness bitmaps. A tier merge joins segments and
-drops postings of rows that are gone, so that a query meets O(log n) of them. Both only build; the
-transaction that swaps the manifest makes them visible, or they are swept.
+drops postings of rows that are gone, so that a query meets few of them (`indexes.multimap.merge` says how
+few). Both only build; the transaction that swaps the manifest makes them visible, or they are swept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from indexes.errors import IntegrityFailure
-from indexes.methods import equality
-from indexes.multimap import hashed, merge, postings
-from indexes.multimap import sorted as sorted_segments
-from indexes.multimap.batches import SortedEntries
-from indexes.multimap.postings import PostingBatch
-from indexes.multimap.segment import (
-    HASHED,
-    BuiltSegment,
-    SegmentInfo,
-    is_dictionary,
-    owner,
-)
+from indexes.methods import dictionary, equality, keyword
+from indexes.multimap import hashed, merge
+from indexes.multimap.batches import EncodedLists, PostingBatch, SortedEntries
+from indexes.multimap.joining import joined, part_bits
+from indexes.multimap.segment import HASHED, SegmentInfo, is_dictionary, owner
+from indexes.multimap.sorted_merge import merge_runs
+from indexes.multimap.sorted_pages import pack
+from indexes.seal import PAGE_USABLE
 
 from .arrow import Chunked, Ordinals, chunked, one_array, reorder
-from .catalog import Index, Table
+from .catalog import Table
 from .execute.view import TableView, as_array
-from .keyspace import TableKeys
+from .index_writer import IndexWriter, index_by_id, stage_packed
 from .manifest import add_totals
 from .overlay import NewRows, TableOverlay
 from .settled import BLOCK_BITS, LOW_MASK
@@ -41,6 +38,8 @@ from .statistics.sample import AUTOMATIC_ROWS, automatic
 PENDING_DELTAS = 1_024
 PENDING_POSTINGS = 64 << 10
 PENDING_BYTES = 4 << 20
+ROOMY_PAGES: Final = 1 << 14
+"""Joining more than this (64 MiB) needs the room that cached columns take."""
 
 
 def due(state: TableState) -> bool:
@@ -180,75 +179,18 @@ def _fold_postings(
     view: TableView, staging: Staging, change: ManifestChange, live: Ordinals
 ) -> None:
     state = view.state
-    sources = [state.recent_index, view.overlay.index]
-    batches = [keep(batch, live) for source in sources for batch in source.batches()]
-    stage_hashed(state, staging, change, [batch for batch in batches if len(batch)])
-    index_ids = {one for source in sources for one in source.sorted_indexes()}
-    for index_id in sorted(index_ids):
-        entries = SortedEntries.join(source.entries(index_id) for source in sources)
-        kept = keep_entries(index_id, entries, live)
-        stage_sorted(state, staging, change, index_id, kept)
-
-
-def stage_hashed(
-    state: TableState, staging: Staging, change: ManifestChange, batches: Sequence[PostingBatch]
-) -> None:
-    """Build and stage one hashed segment of these postings, if there are any."""
-    if batches:
-        lists = postings.encode_batches(batches)
-        built = hashed.build(lists, state.keys.hashed, state.table.id, staging.number())
-        change.segments.append(staging.segment(built))
-
-
-def stage_sorted(
-    state: TableState,
-    staging: Staging,
-    change: ManifestChange,
-    index_id: int,
-    entries: SortedEntries,
-) -> None:
-    """Build and stage one sorted segment of these entries, if there are any."""
-    if index_by_id(state.table, owner(index_id)) is not None and len(entries):
-        built = built_sorted(state.table, state.keys, index_id, entries, staging.number())
-        change.segments.append(staging.segment(built))
-
-
-def built_sorted(
-    table: Table, keys: TableKeys, index_id: int, entries: SortedEntries, segment: int
-) -> BuiltSegment:
-    """The segment of these entries of a range index or dictionary of the table.
-
-    Equal entries of a dictionary become one.
-    """
-    if is_dictionary(index_id):
-        entries, width = merge.distinct(entries), 16
-    else:
-        index = index_by_id(table, index_id)
-        if index is None:
-            raise ValueError("the index is one of the table's")
-        width = key_width(table, index)
-    key = keys.sorted_key(index_id)
-    return sorted_segments.build(entries, key, table.id, segment, index_id, width)
-
-
-def index_by_id(table: Table, index_id: int) -> Index | None:
-    """The index with that id, or None once it was dropped."""
-    return next((index for index in table.indexes if index.id == index_id), None)
+    writer = IndexWriter(state.table, state.keys, staging)
+    for source in (state.recent_index, view.overlay.index):
+        writer.add(keep(batch, live) for batch in source.batches())
+        for index_id in source.sorted_indexes():
+            kept = keep_entries(index_id, source.entries(index_id), live)
+            writer.add((), {index_id: kept})
+    change.segments += writer.finish()
 
 
 def has_dropped_index(table: Table) -> bool:
     """Whether entries of an index that was dropped may still lie in the segments."""
     return table.next_index_id - 1 > len(table.indexes)
-
-
-def key_width(table: Table, index: Index) -> int:
-    """Bytes of an encoded key of a range index: 8 or 16; 16 for several columns, whatever they are."""
-    if len(index.columns) > 1:
-        return 16
-    width = table.column_by_id(index.columns[0]).type.width
-    if width is None:
-        raise ValueError("the type of a range index has an order")
-    return width
 
 
 def keep(batch: PostingBatch, live: Ordinals) -> PostingBatch:
@@ -283,27 +225,136 @@ def _fold_keys(
             change.folded_keys.append((tags[place].tobytes(), labels[place]))
 
 
-def tier_groups(state: TableState) -> list[list[SegmentInfo]]:
-    """Which segments should be joined now."""
-    return merge.choose(list(state.manifest.segments))
+def next_step(state: TableState) -> list[list[SegmentInfo]]:
+    """Which segments should be joined now: as much as one step after a commit may merge, smallest first."""
+    found: list[list[SegmentInfo]] = []
+    groups = merge.choose(state.manifest.segments)
+    for group in sorted(groups, key=lambda one: sum(info.postings for info in one)):
+        together = [info for one in (*found, group) for info in one]
+        if not found or merge.STEP.holds(together):
+            found.append(group)
+    return found
+
+
+def crowded(state: TableState) -> bool:
+    """Whether large commits, which fold without merging, have left too many segments to read."""
+    return any(
+        sum(not merge.STEP.full(info) for info in family) > merge.MOST_SEGMENTS
+        for family in merge.families(state.manifest.segments)
+    )
 
 
 def join_segments(
-    state: TableState, group: Sequence[SegmentInfo], staging: Staging, change: ManifestChange
+    state: TableState,
+    group: Sequence[SegmentInfo],
+    staging: Staging,
+    change: ManifestChange,
+    terms: LiveTerms | None = None,
 ) -> None:
-    """Join segments of one kind into one; postings of rows that are gone are dropped."""
+    """Join segments of one kind and index into one; entries of rows that are gone are dropped.
+
+    Segments of an index that was dropped become none.
+
+    Args:
+        state: the state to start from.
+        group: the segments, at most as much as `merge.MOST` allows: all of them are held in memory.
+        staging: where pages go.
+        change: receives the new segment and those that it replaces.
+        terms: told of every posting list that stays, and by which the entries of a dictionary stay.
+    """
     change.retired_segments.update(info.segment for info in group)
+    # Everything that tells live rows is read at once, so that no order of entries shows in how it is read.
+    state.settled.entries(state.settled.blocks())
+    if sum(info.pages for info in group) > ROOMY_PAGES:
+        state.settled.forget_columns()
     if group[0].kind == HASHED:
-        lists = [state.segments.hashed_reader(info).all_lists() for info in group]
-        joined = postings.merge(lists, state.settled.live_mask)
-        if len(joined):
-            built = hashed.build(joined, state.keys.hashed, state.table.id, staging.number())
-            change.segments.append(staging.segment(built))
-        return
-    entries = [state.segments.sorted_reader(info).all() for info in group]
+        _join_lists(state, group, staging, change, terms)
+    elif index_by_id(state.table, owner(group[0].index)) is not None:
+        _join_runs(state, group, staging, change, terms)
+
+
+def _join_lists(
+    state: TableState,
+    group: Sequence[SegmentInfo],
+    staging: Staging,
+    change: ManifestChange,
+    terms: LiveTerms | None,
+) -> None:
+    def seen(lists: EncodedLists) -> None:
+        staging.keep_alive()
+        if terms is not None:
+            terms.mark(lists.words)
+
+    bits = part_bits(sum(info.pages for info in group) * PAGE_USABLE)
+    sources = []
+    for info in group:
+        sources.append(state.segments.hashed_reader(info).scan(bits))
+        staging.keep_alive()
+    lists = joined(sources, bits, state.settled.live_mask, seen)
+    sources.clear()
+    if len(lists):
+        built = hashed.build(lists, state.keys.hashed, state.table.id, staging.number())
+        change.segments.append(staging.segment(built))
+
+
+def _join_runs(
+    state: TableState,
+    group: Sequence[SegmentInfo],
+    staging: Staging,
+    change: ManifestChange,
+    terms: LiveTerms | None,
+) -> None:
     index_id = group[0].index
-    live = None if is_dictionary(index_id) else state.settled.live_mask
-    stage_sorted(state, staging, change, index_id, merge.merge_entries(entries, live))
+    collapse = is_dictionary(index_id)
+    runs = []
+    for info in group:
+        runs.append(state.segments.sorted_reader(info).scan())
+        staging.keep_alive()
+    width, valued = runs[0].width, any(run.valued for run in runs)
+
+    def chunks() -> Iterator[SortedEntries]:
+        live = None if collapse else state.settled.live_mask
+        for chunk in merge_runs(runs, live, collapse=collapse):
+            staging.keep_alive()
+            kept = chunk if terms is None or not collapse else terms.keep(index_id, chunk)
+            if len(kept):
+                yield kept
+
+    packed = pack(chunks(), width, valued=valued)
+    if packed.count:
+        change.segments.append(stage_packed(state.table, state.keys, staging, index_id, packed))
+
+
+class LiveTerms:
+    """Which terms of the dictionaries of a table still have a posting list.
+
+    Nine bytes are kept for each term. All dictionaries are read once, whole, before anything else is.
+    """
+
+    def __init__(self, state: TableState, dictionaries: Iterable[int]) -> None:
+        self._keys = state.keys
+        found = [np.zeros(0, dtype=np.uint64)]
+        for index_id in dictionaries:
+            for reader in state.segments.sorted(index_id):
+                found += [self._words(index_id, piece) for piece in reader.pieces()]
+        self._known = np.unique(np.concatenate(found))
+        self._alive = np.zeros(len(self._known), dtype=np.bool_)
+        self.mark(state.recent_index.words())
+
+    def mark(self, words: npt.NDArray[np.uint64]) -> None:
+        """Note that these words have a list."""
+        if len(self._known):
+            places = np.minimum(np.searchsorted(self._known, words), len(self._known) - 1)
+            self._alive[places[self._known[places] == words]] = True
+
+    def keep(self, index_id: int, entries: SortedEntries) -> SortedEntries:
+        """The entries of one dictionary whose terms have a list."""
+        places = np.searchsorted(self._known, self._words(index_id, entries))
+        return entries.where(self._alive[places])
+
+    def _words(self, index_id: int, entries: SortedEntries) -> npt.NDArray[np.uint64]:
+        terms = cast("list[str]", dictionary.terms_of(entries).to_pylist())
+        return keyword.words_for(self._keys.index_words(owner(index_id)), terms)
 
 
 def alive(rows: NewRows, overlay: TableOverlay) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 
 from encdb import wire
 from encdb.stores.base import Store
-from indexes.multimap.segment import HASHED, SegmentInfo
+from indexes.multimap import merge
+from indexes.multimap.segment import HASHED, is_dictionary, owner
 from indexes.records.statistics import ColumnFigures
 
 from . import compaction
@@ -51,19 +52,27 @@ class Maintenance:
         self._database = database
         self._writer = writer
         self._snapshot = snapshot
+        self._unfinished: set[int] = set()
+        """Tables that this connection has folded and whose tiers are not in shape yet."""
 
     def after_commit(self, tables: set[int]) -> None:
-        """Fold the tables whose pending deltas have grown enough, and keep their tiers in shape.
+        """At most one fold and one step of joining for each table that needs it.
 
-        A table that another connection is merging is left to it.
+        A fold takes what is pending, and a step at most about a million postings (`merge.STEP`), so no
+        commit is followed by more than a second or two of work, however large a table is. What is left
+        waits for later commits or a VACUUM. A table that another connection is merging is left to it.
         """
         for table in tables:
             state = self._database.tables.get(table)
-            if state is None or not compaction.due(state):
+            if state is None:
+                continue
+            due = compaction.due(state)
+            if not due and table not in self._unfinished and not compaction.crowded(state):
                 continue
             with self._writer.claims.merging(table) as granted:
                 if granted:
-                    self.fold(table)
+                    if due:
+                        self.fold(table)
                     self.join(table)
 
     def fold(self, table: int) -> bool:
@@ -75,13 +84,15 @@ class Maintenance:
         return self._attempt(table, self._build_fold)
 
     def join(self, table: int) -> None:
-        """Join segments until the tiers are in shape."""
-        while True:
+        """One step of joining segments; whether there are more of them is noted for the next commit."""
+        state = self._database.tables.get(table)
+        if state is not None and compaction.next_step(state):
+            self._attempt(table, self._build_join)
             state = self._database.tables.get(table)
-            if state is None or not compaction.tier_groups(state):
-                return
-            if not self._attempt(table, self._build_join):
-                return
+        if state is not None and compaction.next_step(state):
+            self._unfinished.add(table)
+        else:
+            self._unfinished.discard(table)
 
     def vacuum(self, table: int) -> None:
         """Fold everything and join all segments, after a merge that is under way elsewhere.
@@ -169,30 +180,40 @@ class Maintenance:
         return True
 
     def _build_join(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:
-        groups = compaction.tier_groups(state)
+        groups = compaction.next_step(state)
         for group in groups:
             compaction.join_segments(state, group, staging, change)
         return bool(groups)
 
     def _build_rewrite(self, state: TableState, staging: Staging, change: ManifestChange) -> bool:
-        """Join every family of segments into one, without the postings of rows that are gone.
+        """Join every family of segments into as few as may be, without what belongs to rows that are gone.
 
         Entries of a dropped exact-match index cannot be told from others, so once an index was
-        dropped the hashed segment is built anew from the rows.
+        dropped the hashed segment is built anew from the rows. Dictionaries come last: then it is known
+        which words have a list.
         """
         compaction.purge(state, staging, change)
-        families: dict[tuple[int, int], list[SegmentInfo]] = {}
-        for info in state.manifest.segments:
-            families.setdefault((info.kind, info.index), []).append(info)
-        for (kind, _), group in families.items():
-            if kind == HASHED and compaction.has_dropped_index(state.table):
-                change.retired_segments.update(info.segment for info in group)
-                self._rebuild_hashed(state, staging, change)
-            else:
-                compaction.join_segments(state, group, staging, change)
+        families = merge.families(state.manifest.segments)
+        families.sort(key=lambda family: is_dictionary(family[0].index))
+        dictionaries = [one[0].index for one in families if is_dictionary(one[0].index)]
+        known = {index.id for index in state.table.indexes}
+        terms = compaction.LiveTerms(state, [one for one in dictionaries if owner(one) in known])
+        for family in families:
+            if family[0].kind == HASHED and compaction.has_dropped_index(state.table):
+                change.retired_segments.update(info.segment for info in family)
+                self._rebuild_hashed(state, staging, change, terms)
+                continue
+            for group in merge.pack(family):
+                compaction.join_segments(state, group, staging, change, terms)
         return bool(families or change.liveness)
 
-    def _rebuild_hashed(self, state: TableState, staging: Staging, change: ManifestChange) -> None:
+    def _rebuild_hashed(
+        self,
+        state: TableState,
+        staging: Staging,
+        change: ManifestChange,
+        terms: compaction.LiveTerms,
+    ) -> None:
         table = state.table
         hidden = tuple(index for index in table.indexes if not index.visible)
         used = {number for index in hidden for number in index.stored}
@@ -201,7 +222,8 @@ class Maintenance:
             columns=tuple(column for column in table.columns if column.id in used),
             indexes=hidden,
         )
-        view, load = TableView(state), BulkLoad(table, state.keys, staging)
+        view = TableView(state)
+        load = BulkLoad(table, state.keys, staging, seen=lambda lists: terms.mark(lists.words))
         live = state.settled.live_ordinals()
         for start in range(0, len(live), SCAN_ROWS):
             rows = read_rows(view, narrow, live[start : start + SCAN_ROWS])

@@ -97,6 +97,10 @@ class RecentIndex:
         """Every batch of postings, for a merge."""
         return self._batches
 
+    def words(self) -> npt.NDArray[np.uint64]:
+        """Every word that has a posting, in no order."""
+        return np.fromiter(self._places, dtype=np.uint64, count=len(self._places))
+
     def sorted_indexes(self) -> list[int]:
         """Ids of the range indexes and dictionaries that have entries here."""
         return list(self._sorted)

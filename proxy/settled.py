@@ -162,6 +162,10 @@ class SettledRows:
         """The cipher of one block's pack."""
         return PackSealer(self._keys.packs, entry.salt, self._keys.aad("pack"))
 
+    def forget_columns(self) -> None:
+        """Free what is cached of packs."""
+        self._columns = ByteCache(COLUMN_CACHE_BYTES)
+
     def pack_rows(self, entry: LivenessEntry) -> int:
         """How many rows a block's pack holds, those included that are no longer live."""
         slots, _ = self._load([entry], ())

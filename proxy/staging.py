@@ -135,6 +135,11 @@ class Staging:
         self.top = max(self.top, number + 1)
         return number
 
+    def keep_alive(self) -> None:
+        """Renew what the connection has claimed, in the midst of work that sends nothing."""
+        if self._renew is not None:
+            self._renew()
+
     def _put(self, target: list[tuple[int, bytes]], identity: int, blob: bytes) -> None:
         target.append((identity, blob))
         self._bytes += len(blob)
@@ -144,8 +149,7 @@ class Staging:
     def flush(self) -> None:
         """Send what is built so far to the store."""
         if self._pages or self._packs or self._visible:
-            if self._renew is not None:
-                self._renew()
+            self.keep_alive()
             self._store.stage(
                 wire.Stage(
                     table=self._table.id,

@@ -56,6 +56,11 @@ class Ragged:
         """Bytes of each value: int64[n]."""
         return np.diff(self.offsets)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return self.flat.nbytes + self.offsets.nbytes
+
     def take(self, index: I64) -> Ragged:
         """The values at `index`, in that order."""
         starts = self.offsets[:-1][index]
@@ -144,6 +149,14 @@ class PostingBatch:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        size = self.words.nbytes + self.ordinals.nbytes + self.payload.nbytes
+        if self.positions is not None:
+            size += self.positions.flat.nbytes + self.positions.offsets.nbytes
+        return size + (0 if self.values is None else self.values.nbytes)
 
     @property
     def shape(self) -> Shape:
@@ -283,6 +296,12 @@ class SortedEntries:
 
     def __len__(self) -> int:
         return len(self.ordinals)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        size = self.keys.nbytes + self.ordinals.nbytes
+        return size + (0 if self.values is None else self.values.nbytes)
 
     def take(self, index: I64) -> SortedEntries:
         """The entries at `index`, in that order."""

@@ -161,16 +161,17 @@ def pack(family: Sequence[_S], limit: Limit = MOST) -> list[list[_S]]:
     """All segments of a kind and index in groups within a limit, each to become one segment.
 
     The largest first, each into the first group that has room: no two groups could be one, and a segment
-    above the limit is alone.
+    above the limit is alone. Groups and their segments stand in the order that they have in the family.
     """
-    groups: list[list[_S]] = []
-    for info in sorted(family, key=lambda one: one.pages, reverse=True):
-        group = next((one for one in groups if limit.holds([*one, info])), None)
+    groups: list[list[int]] = []
+    for place in sorted(range(len(family)), key=lambda one: family[one].pages, reverse=True):
+        members = (one for one in groups if limit.holds(family[p] for p in (*one, place)))
+        group = next(members, None)
         if group is None:
-            groups.append([info])
+            groups.append([place])
         else:
-            group.append(info)
-    return groups
+            group.append(place)
+    return [[family[place] for place in sorted(one)] for one in sorted(groups, key=min)]
 
 
 def tier(count: int) -> int:

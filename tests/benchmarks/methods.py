@@ -170,7 +170,15 @@ def run(report: Report, folder: Path, rows: int) -> None:
             changed = bench.change()
         _add(report, f"{case.name}: build", rows, rows / seconds, "rows/s")
         _add(report, f"{case.name}: size", rows, size / rows, "bytes a row")
-        _add(report, f"{case.name}: query of {found:.0f} rows", rows, taken, "ms", SCAN * scans, scanned)
+        _add(
+            report,
+            f"{case.name}: query of {found:.0f} rows",
+            rows,
+            taken,
+            "ms",
+            SCAN * scans,
+            scanned,
+        )
         _add(report, f"{case.name}: INSERT of one row", rows, changed, "ms", SCAN, plain)
     bench.connection.close()
 

@@ -9,9 +9,9 @@ from indexes.leakage import Leak
 
 from . import equality, history, ranges, spec, visible, writing
 from .client import Client, Memory, ends
-from .layouts import Analysis, Hashed, Liveness, Segment, Sorted
+from .layouts import Analysis, Entry, Hashed, Liveness, Segment, Sorted
 from .messages import Blob, By, Fresh
-from .plain import Index, Row, column_blob, directory_blob
+from .plain import Index, Row, column_blob, directory_blob, text_term
 from .world import DICTIONARY, Entries, Pack, manifest_bytes
 
 if TYPE_CHECKING:
@@ -203,28 +203,41 @@ class Merge:
             self.pack(block, {one: state.rows[one] for one in live})
             self.retired_packs.add(number)
 
+    def scan(self, segment: Segment) -> None:
+        """All pages of a segment, as they lie."""
+        self.client.header(self.memory, segment)
+        for start in range(segment.header, segment.pages, SCAN_PAGES):
+            stop = min(start + SCAN_PAGES, segment.pages)
+            ids = [segment.segment << 32 | page for page in range(start, stop)]
+            self.client.pages(self.memory, ids, Leak.CHANGE_TIME)
+
     def join(self, group: Sequence[Segment]) -> None:
         """One segment in the place of several, without entries of rows that are gone."""
         client, memory, state = self.client, self.memory, self.state
         self.retired |= {one.segment for one in group}
+        client.blocks(memory, sorted(client.home(memory)))
         for one in group:
-            client.header(memory, one)
-            first = one.header
-            for start in range(first, one.pages, SCAN_PAGES):
-                stop = min(start + SCAN_PAGES, one.pages)
-                ids = [one.segment << 32 | page for page in range(start, stop)]
-                client.pages(memory, ids, Leak.CHANGE_TIME)
+            self.scan(one)
         entries = Entries()
         for one in group:
             if isinstance(one, Hashed):
-                client.live(memory, {p[0] for found in one.lists.values() for p in found})
                 rows = [(w, p) for w, found in one.lists.items() for p in found]
                 entries.hashed.setdefault((0, False, False), []).extend(rows)
             elif isinstance(one, Sorted):
-                if not one.index & DICTIONARY:
-                    client.live(memory, {entry.ordinal for entry in one.keys})
-                entries.ordered.setdefault(one.index, []).extend(one.keys)
+                keys = one.keys
+                if one.index & DICTIONARY:
+                    keys = [entry for entry in keys if self._has_list(one.index, entry)]
+                entries.ordered.setdefault(one.index, []).extend(keys)
         self.build(entries.of(state.settled), state.schema.indexes)
+
+    def _has_list(self, index: int, entry: Entry) -> bool:
+        """Whether a term of a dictionary is in a row that stays, or in one that is pending."""
+        state = self.state
+        term = text_term((entry.value or b"").decode())
+        word = self.functions.word(self.number, "terms", index & ~DICTIONARY, term)
+        lists = [one.lists.get(word, ()) for one in state.hashed()]
+        settled = any(posting.ordinal in state.settled for one in lists for posting in one)
+        return settled or word in state.pending.lists()
 
     # --- The swap -----------------------------------------------------------------------------------
 
@@ -375,7 +388,13 @@ def vacuum(model: Model, client: Client, step: history.Vacuum) -> None:
     families: dict[tuple[str, int], list[Segment]] = {}
     for one in memory.state.segments:
         families.setdefault((one.kind, one.index), []).append(one)
-    for group in families.values():
+    groups = sorted(families.values(), key=lambda group: bool(group[0].index & DICTIONARY))
+    for group in groups:
+        # Which terms still have a list is asked of all lists, so dictionaries are known beforehand.
+        if group[0].index & DICTIONARY:
+            for one in group:
+                merge.scan(one)
+    for group in groups:
         merge.join(group)
     if families or merge.homes:
         _swap(client, merge)
