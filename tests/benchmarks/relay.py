@@ -122,12 +122,26 @@ class Entrance(End):
     def __init__(self, line: Line, address: str, port: int) -> None:
         super().__init__(line)
         self._server = address, port
+        self._early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
         self.transport.pause_reading()
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self.other is not None:
+            super().buffer_updated(nbytes)
+        else:
+            # Some versions of Python forget a pause before the first reading.
+            self._early.append(bytes(self._line.buffer[:nbytes]))
+
+    def eof_received(self) -> bool:
+        if self.other is not None:
+            return super().eof_received()
+        self._early.append(b"")
+        return True
 
     async def _connect(self) -> None:
         assert self.transport is not None
@@ -138,6 +152,8 @@ class Entrance(End):
             self.transport.abort()
             return
         self.other = other
+        for piece in self._early:
+            self._line.send(other, piece)
         if self.transport.is_closing():
             other.deliver(None)
         else:

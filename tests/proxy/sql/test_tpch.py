@@ -32,7 +32,7 @@ SCHEMA = {
 }
 PUSHED = {
     1: {"lineitem": "l_shipdate <= '1998-09-02'"},
-    2: {"part": "p_size = 15", "region": "r_name = 'EUROPE'"},
+    2: {"part": "p_size = 15 AND p_type LIKE '%BRASS'", "region": "r_name = 'EUROPE'"},
     3: {
         "customer": "c_mktsegment = 'BUILDING'",
         "orders": "o_orderdate < '1995-03-15'",
@@ -56,7 +56,7 @@ PUSHED = {
     14: {"lineitem": "l_shipdate >= '1995-09-01' AND l_shipdate < '1995-10-01'"},
     17: {"part": "p_brand = 'Brand#23' AND p_container = 'MED BOX'"},
     20: {
-        "part": "p_name >= 'forest' AND p_name < 'foresu'",
+        "part": "p_name LIKE 'forest%'",
         "nation": "n_name = 'CANADA'",
         "lineitem": "l_shipdate >= '1994-01-01' AND l_shipdate < '1995-01-01'",
     },
