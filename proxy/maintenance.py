@@ -216,7 +216,7 @@ class Maintenance:
     ) -> None:
         table = state.table
         hidden = tuple(index for index in table.indexes if not index.visible)
-        used = {number for index in hidden for number in index.stored}
+        used = {number for index in hidden for number in (*index.columns, *index.include)}
         narrow = dataclasses.replace(
             table,
             columns=tuple(column for column in table.columns if column.id in used),

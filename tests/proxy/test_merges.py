@@ -223,6 +223,39 @@ def test_a_unique_index_over_equal_values_is_not_made(table):
     check_ok(table)
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "equality (name, kind)",
+        "equality (name) INCLUDE (amount)",
+        "range (kind, amount)",
+        "keyword (name)",
+        "keyword (name) INCLUDE (amount)",
+        "keyword (name) WITH (positions = on)",
+        "substring (name)",
+    ],
+)
+def test_indexes_of_every_kind_outlive_one_that_is_dropped(database: Database, kept):
+    connection = database.connect()
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, name TEXT, kind INT, amount INT)")
+    connection.execute("CREATE INDEX gone ON t USING equality (amount)")
+    connection.execute(f"CREATE INDEX kept ON t USING {kept}")
+    connection.executemany(
+        "INSERT INTO t VALUES (?, ?, ?, ?)", [(n, f"name {n}", n % 5, n % 7) for n in range(60)]
+    )
+    connection.execute("VACUUM")
+    connection.execute("DROP INDEX gone")
+    connection.execute("VACUUM")
+    check_ok(connection)
+    for query in (
+        "SELECT id FROM t WHERE name = 'name 33' AND kind = 3",
+        "SELECT id FROM t WHERE kind = 3 AND amount = 5 AND name LIKE '%ame 33'",
+    ):
+        assert rows(connection, query) == [(33,)]
+    if "keyword" in kept:
+        assert rows(connection, "SELECT id FROM t WHERE name @@ '33'") == [(33,)]
+
+
 def test_a_dropped_table_takes_everything_with_it(table, database: Database):
     insert(table, range(30))
     table.execute("VACUUM t")
