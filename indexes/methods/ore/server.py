@@ -80,7 +80,7 @@ def gathered(ciphertexts: Sequence[bytes], token: bytes) -> NDArray[np.uint8]:
         TokenError: one has another size, or the token is none.
     """
     size = shape_of(token).ciphertext_bytes
-    if any(len(one) != size for one in ciphertexts):
+    if set(map(len, ciphertexts)) - {size}:
         raise TokenError
     return np.frombuffer(b"".join(ciphertexts), dtype=np.uint8).reshape(-1, size)
 
@@ -140,9 +140,10 @@ def within(
     """
     inside = np.ones(len(ciphertexts), dtype=np.bool_)
     if low:
-        inside &= compare(low, ciphertexts) < (0 if low_open else 1)
+        inside = compare(low, ciphertexts) < (0 if low_open else 1)
     if high:
-        inside &= compare(high, ciphertexts) > (0 if high_open else -1)
+        rows = np.flatnonzero(inside)
+        inside[rows] = compare(high, ciphertexts[rows]) > (0 if high_open else -1)
     return inside
 
 
